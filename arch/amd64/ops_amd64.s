@@ -1,0 +1,178 @@
+#include "textflag.h"
+
+// Each routine is the instruction its Go declaration names.
+
+TEXT ·In8(SB), NOSPLIT|NOFRAME, $0-9
+	MOVW	port+0(FP), DX
+	XORL	AX, AX
+	INB
+	MOVB	AX, ret+8(FP)
+	RET
+
+TEXT ·Out8(SB), NOSPLIT|NOFRAME, $0-3
+	MOVW	port+0(FP), DX
+	MOVB	v+2(FP), AX
+	OUTB
+	RET
+
+TEXT ·In16(SB), NOSPLIT|NOFRAME, $0-10
+	MOVW	port+0(FP), DX
+	XORL	AX, AX
+	INW
+	MOVW	AX, ret+8(FP)
+	RET
+
+TEXT ·Out16(SB), NOSPLIT|NOFRAME, $0-4
+	MOVW	port+0(FP), DX
+	MOVW	v+2(FP), AX
+	OUTW
+	RET
+
+TEXT ·OutBytes(SB), NOSPLIT|NOFRAME, $0-24
+	MOVW	port+0(FP), DX
+	MOVQ	addr+8(FP), SI
+	MOVQ	n+16(FP), CX
+	CLD
+	REP; OUTSB
+	RET
+
+TEXT ·Rdmsr(SB), NOSPLIT|NOFRAME, $0-16
+	MOVL	msr+0(FP), CX
+	RDMSR
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, ret+8(FP)
+	RET
+
+TEXT ·Wrmsr(SB), NOSPLIT|NOFRAME, $0-16
+	MOVL	msr+0(FP), CX
+	MOVQ	v+8(FP), AX
+	MOVQ	AX, DX
+	SHRQ	$32, DX
+	WRMSR
+	RET
+
+TEXT ·Cpuid(SB), NOSPLIT|NOFRAME, $0-24
+	MOVL	leaf+0(FP), AX
+	MOVL	sub+4(FP), CX
+	CPUID
+	MOVL	AX, a+8(FP)
+	MOVL	BX, b+12(FP)
+	MOVL	CX, c+16(FP)
+	MOVL	DX, d+20(FP)
+	RET
+
+TEXT ·Rdtsc(SB), NOSPLIT|NOFRAME, $0-8
+	LFENCE
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·Rdrand(SB), NOSPLIT|NOFRAME, $0-9
+	RDRANDQ	AX
+	SETCS	CX
+	MOVQ	AX, ret+0(FP)
+	MOVB	CX, ret1+8(FP)
+	RET
+
+TEXT ·Rdseed(SB), NOSPLIT|NOFRAME, $0-9
+	RDSEEDQ	AX
+	SETCS	CX
+	MOVQ	AX, ret+0(FP)
+	MOVB	CX, ret1+8(FP)
+	RET
+
+TEXT ·Invlpg(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	addr+0(FP), AX
+	INVLPG	(AX)
+	RET
+
+TEXT ·ReadCR2(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	CR2, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·ReadCR3(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	CR3, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·WriteCR3(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	v+0(FP), AX
+	MOVQ	AX, CR3
+	RET
+
+TEXT ·ReadCR0(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	CR0, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·WriteCR0(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	v+0(FP), AX
+	MOVQ	AX, CR0
+	RET
+
+TEXT ·ReadCR4(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	CR4, AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+TEXT ·WriteCR4(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	v+0(FP), AX
+	MOVQ	AX, CR4
+	RET
+
+// The bases of FS and GS survive: in 64-bit mode loading a null or flat
+// selector into them would clear the base, so they are left alone.
+TEXT ·Lgdt(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	desc+0(FP), AX
+	LGDT	(AX)
+	MOVW	$0x10, AX
+	BYTE	$0x8e; BYTE $0xd8	// MOV DS, AX
+	BYTE	$0x8e; BYTE $0xc0	// MOV ES, AX
+	BYTE	$0x8e; BYTE $0xd0	// MOV SS, AX
+	POPQ	AX
+	PUSHQ	$0x08
+	PUSHQ	AX
+	BYTE	$0x48; BYTE $0xcb	// RETFQ: far return reloads CS
+
+TEXT ·Lidt(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	desc+0(FP), AX
+	LIDT	(AX)
+	RET
+
+TEXT ·Ltr(SB), NOSPLIT|NOFRAME, $0-2
+	MOVW	sel+0(FP), AX
+	BYTE	$0x0f; BYTE $0x00; BYTE $0xd8	// LTR AX
+	RET
+
+TEXT ·Xsetbv(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ	v+0(FP), AX
+	MOVQ	AX, DX
+	SHRQ	$32, DX
+	XORL	CX, CX
+	BYTE	$0x0f; BYTE $0x01; BYTE $0xd1	// XSETBV
+	RET
+
+TEXT ·Pause(SB), NOSPLIT|NOFRAME, $0
+	PAUSE
+	RET
+
+TEXT ·Halt(SB), NOSPLIT|NOFRAME, $0
+	CLI
+	HLT
+	JMP	-1(PC)
+
+TEXT ·Load32(SB), NOSPLIT|NOFRAME, $0-12
+	MOVQ	addr+0(FP), AX
+	MOVL	(AX), AX
+	MOVL	AX, ret+8(FP)
+	RET
+
+TEXT ·Store32(SB), NOSPLIT|NOFRAME, $0-12
+	MOVQ	addr+0(FP), AX
+	MOVL	v+8(FP), CX
+	MOVL	CX, (AX)
+	RET

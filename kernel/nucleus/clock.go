@@ -1,0 +1,253 @@
+package nucleus
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/goshawk-os/goshawk/arch/amd64"
+	"github.com/goshawk-os/goshawk/kernel/machine/acpi"
+	"github.com/goshawk-os/goshawk/kernel/machine/pvclock"
+	"github.com/goshawk-os/goshawk/kernel/machine/rtc"
+)
+
+// clockState converts the time-stamp counter to time:
+//
+//	nanoseconds since boot = ns + (counter - tsc) * mult >> 32
+//	nanoseconds since 1970 = nanoseconds since boot + wall
+//
+// It is written under seq, which is odd while it changes; the readers are in
+// entry_amd64.s.
+type clockState struct {
+	seq  uint32
+	tsc  uint64
+	mult uint64
+	ns   int64
+	wall int64
+}
+
+// The clock runs at one tick per nanosecond until it is calibrated.
+var clock = clockState{mult: 1 << 32}
+
+var tscFrequency uint64 // Hz
+
+// mulShift32 returns a*b >> 32.
+func mulShift32(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi<<32 | lo>>32
+}
+
+// clockTicks returns the counter's value at a time in nanoseconds since boot.
+func clockTicks(when int64) uint64 {
+	if when <= clock.ns {
+		return clock.tsc
+	}
+	hi, lo := bits.Div64(uint64(when-clock.ns)>>32, uint64(when-clock.ns)<<32, clock.mult)
+	_ = lo
+	return clock.tsc + hi + 1
+}
+
+// setClock makes the counter run at a frequency from now on.
+func setClock(frequency uint64) {
+	now := clockNow()
+	tsc := amd64.Rdtsc()
+	mult, _ := bits.Div64(1_000_000_000>>32, 1_000_000_000<<32&(1<<64-1), frequency)
+	atomic.AddUint32(&clock.seq, 1)
+	clock.tsc, clock.ns, clock.mult = tsc, now, mult
+	atomic.AddUint32(&clock.seq, 1)
+	tscFrequency = frequency
+}
+
+const (
+	pitFrequency = 1_193_182 // Hz: 14.31818 MHz / 12
+	pitChannel0  = 0x40
+	pitControl   = 0x43
+)
+
+// pitCount latches and reads the counter of the PIT's channel 0 (Intel 8254 data
+// sheet, counter latch command).
+func pitCount() uint16 {
+	amd64.Out8(pitControl, 0)
+	lo := amd64.In8(pitChannel0)
+	return uint16(lo) | uint16(amd64.In8(pitChannel0))<<8
+}
+
+// pitSample returns the PIT's counter and the time stamp in the middle of the
+// quickest of some readings.
+func pitSample() (count uint16, tsc uint64) {
+	best := ^uint64(0)
+	for i := 0; i < 8; i++ {
+		before := amd64.Rdtsc()
+		c := pitCount()
+		after := amd64.Rdtsc()
+		if after-before < best {
+			best = after - before
+			count, tsc = c, before+best/2
+		}
+	}
+	return count, tsc
+}
+
+// calibrate sets the clock and the APIC timer's scale. The frequency of the
+// counter comes from KVM where it is known there, else it is measured against
+// the PIT, else against the ACPI timer. It reports false if there is none.
+func calibrate() bool {
+	frequency := kvmFrequency()
+	if !hasTSCDeadline {
+		apicWrite(apicTimerInitial, 1<<32-1)
+	}
+	if frequency != 0 {
+		setClock(frequency)
+		if !hasTSCDeadline {
+			start, ticks := clockNow(), apicRead(apicTimerCurrent)
+			for clockNow()-start < calibrationTime {
+				amd64.Pause()
+			}
+			setTimerScale(ticks-apicRead(apicTimerCurrent), clockNow()-start)
+		}
+		return true
+	}
+	var ns, cycles uint64
+	var apicTicks uint32
+	switch {
+	case pitWorks():
+		// Mode 2, counting down from 65536, is what firmware leaves or not.
+		c0, t0 := pitSample()
+		a0 := apicRead(apicTimerCurrent)
+		for c0-pitCount() < calibrationTime*pitFrequency/1_000_000_000 {
+			amd64.Pause()
+		}
+		a1 := apicRead(apicTimerCurrent)
+		c1, t1 := pitSample()
+		ns, cycles, apicTicks = uint64(c0-c1)*1_000_000_000/pitFrequency, t1-t0, a0-a1
+	case tables.PMTimer != 0:
+		in := func() uint32 {
+			return uint32(amd64.In16(tables.PMTimer)) | uint32(amd64.In16(tables.PMTimer+2))<<16&0xff0000
+		}
+		p0, t0, a0 := in(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
+		for (in()-p0)&0xffffff < calibrationTime*acpi.PMTimerFrequency/1_000_000_000 {
+			amd64.Pause()
+		}
+		p1, t1, a1 := in(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
+		ns = uint64((p1-p0)&0xffffff) * 1_000_000_000 / acpi.PMTimerFrequency
+		cycles, apicTicks = t1-t0, a0-a1
+	default:
+		return false
+	}
+	hi, lo := bits.Mul64(cycles, 1_000_000_000)
+	f, _ := bits.Div64(hi, lo, ns)
+	setClock(f)
+	if !hasTSCDeadline {
+		setTimerScale(apicTicks, int64(ns))
+	}
+	return true
+}
+
+// calibrationTime is how long counters are compared, in nanoseconds.
+const calibrationTime = 1_500_000
+
+func setTimerScale(ticks uint32, ns int64) {
+	apicWrite(apicTimerInitial, 0)
+	timerScale = uint64(ticks) << 32 / uint64(ns)
+}
+
+// pitWorks programs channel 0 to count down from 65536 again and again and tells
+// whether it does.
+func pitWorks() bool {
+	amd64.Out8(pitControl, 0x34) // channel 0, two bytes, mode 2
+	amd64.Out8(pitChannel0, 0)
+	amd64.Out8(pitChannel0, 0)
+	first := pitCount()
+	for i := 0; i < 1000; i++ {
+		if c := pitCount(); c != first {
+			return c != 0xffff && first != 0xffff
+		}
+	}
+	return false
+}
+
+// The structures that KVM writes to, at addresses that are their physical ones.
+var (
+	kvmTime pvclock.TimeInfo
+	kvmWall pvclock.WallClock
+	hasKVM  bool
+)
+
+// kvmFrequency returns the counter's frequency as KVM tells it, 0 if there is no
+// KVM or it does not.
+func kvmFrequency() uint64 {
+	_, _, c, _ := amd64.Cpuid(1, 0)
+	if c>>31 == 0 {
+		return 0
+	}
+	_, b, c, d := amd64.Cpuid(0x40000000, 0)
+	if b != 0x4b4d564b || c != 0x564b4d56 || d != 0x4d { // "KVMKVMKVM"
+		return 0
+	}
+	features, _, _, _ := amd64.Cpuid(0x40000001, 0)
+	if features&pvclock.FeatureClock == 0 {
+		return 0
+	}
+	hasKVM = true
+	amd64.Wrmsr(pvclock.MSRWallClock, uint64(addr(&kvmWall)))
+	amd64.Wrmsr(pvclock.MSRSystemTime, uint64(addr(&kvmTime))|pvclock.Enable)
+	for i := 0; i < 1000; i++ {
+		if v, ok := kvmTime.Begin(); ok {
+			f := kvmTime.Frequency()
+			if kvmTime.Done(v) {
+				return f
+			}
+		}
+	}
+	return 0
+}
+
+// readWallClock sets the wall time from KVM or the real-time clock. Without
+// either it stays at 1970.
+func readWallClock() {
+	var unix int64 // ns
+	if hasKVM {
+		sec, nsec, ok := kvmWall.Unix()
+		v, begun := kvmTime.Begin()
+		since := kvmTime.Nanoseconds(amd64.Rdtsc())
+		if ok && begun && kvmTime.Done(v) {
+			unix = sec*1_000_000_000 + int64(nsec) + int64(since)
+		}
+	}
+	if unix == 0 {
+		sec, ok := readRTC()
+		if !ok {
+			return
+		}
+		unix = sec * 1_000_000_000
+	}
+	atomic.AddUint32(&clock.seq, 1)
+	clock.wall = unix - (clock.ns + int64(mulShift32(amd64.Rdtsc()-clock.tsc, clock.mult)))
+	atomic.AddUint32(&clock.seq, 1)
+}
+
+func cmos(reg uint8) uint8 {
+	amd64.Out8(0x70, reg)
+	return amd64.In8(0x71)
+}
+
+// readRTC reads the real-time clock until two readings agree.
+func readRTC() (unix int64, ok bool) {
+	var last rtc.Registers
+	for i := 0; i < 100; i++ {
+		if cmos(rtc.StatusA)&rtc.UpdateInProgress != 0 {
+			continue
+		}
+		var r rtc.Registers
+		r.Seconds, r.Minutes, r.Hours = cmos(rtc.Seconds), cmos(rtc.Minutes), cmos(rtc.Hours)
+		r.DayOfMonth, r.Month, r.Year = cmos(rtc.DayOfMonth), cmos(rtc.Month), cmos(rtc.Year)
+		r.StatusB = cmos(rtc.StatusB)
+		if tables.Century != 0 {
+			r.Century = cmos(tables.Century)
+		}
+		if i > 0 && r == last {
+			return rtc.Decode(r)
+		}
+		last = r
+	}
+	return 0, false
+}

@@ -163,6 +163,9 @@ func Pause()
 // Halt stops this CPU for good, interrupts off.
 func Halt()
 
+// Undefined raises the invalid-opcode exception.
+func Undefined()
+
 // Load32 and Store32 access a device register: exactly one access of 32 bits.
 func Load32(addr uintptr) uint32
 

@@ -37,7 +37,10 @@ func boot(startInfo uintptr) {
 	sizeXSAVE()
 
 	if why := pvh.Read(&info, phys.Memory{Base: directMap, Size: bootMapped}, uint64(startInfo)); why != pvh.OK {
-		refuse("the boot loader's PVH start info is unusable", "start the image by PVH (qemu -kernel)")
+		say("goshawk: the boot loader's PVH start info is unusable: ")
+		say(why.String())
+		say("; start the image by PVH (qemu -kernel)\n")
+		powerOff(exitFailure)
 	}
 	readImage()
 	collectMemory(startInfo)
@@ -47,6 +50,7 @@ func boot(startInfo uintptr) {
 	if why := acpi.Read(&tables, phys.Memory{Base: directMap, Size: uint64(topOfMemory())}, info.RSDP); why != acpi.OK {
 		withoutACPI()
 	}
+	setupPower()
 	if tables.HasPIC {
 		maskPIC()
 	}
@@ -55,7 +59,7 @@ func boot(startInfo uintptr) {
 	if !calibrate() {
 		say("goshawk: no PIT and no ACPI timer to calibrate the clock with; time runs at the CPU's own pace (QEMU microvm: add pit=on)\n")
 		setClock(1_000_000_000)
-		setTimerScale(1<<20, 1<<20)
+		timerScale = 1 << 32
 	}
 	readWallClock()
 	seedRandom()
@@ -63,16 +67,6 @@ func boot(startInfo uintptr) {
 	listenConsole()
 	startProgram()
 	idleLoop()
-}
-
-// refuse ends the boot with one line: what is wrong and what to do.
-func refuse(why, remedy string) {
-	say("goshawk: ")
-	say(why)
-	say("; ")
-	say(remedy)
-	say("\n")
-	powerOff(exitFailure)
 }
 
 // withoutACPI assumes a PC as it was before ACPI.
@@ -167,9 +161,12 @@ func collectMemory(startInfo uintptr) {
 		}
 	}
 	if frameStates == 0 || freeFrames < leastMemory>>pageShift {
-		say("goshawk: not enough memory: ")
-		sayNumber(freeFrames>>8, 10)
-		refuse(" MiB are left beside the image", "give the machine at least 16 MiB more (qemu -m)")
+		say("goshawk: not enough memory: the image leaves ")
+		sayNumber(freeFrames<<pageShift>>10, 10)
+		say(" KiB; give the machine at least ")
+		sayNumber((leastMemory-freeFrames<<pageShift)>>20+1, 10)
+		say(" MiB more (goshawk run -mem, qemu -m)\n")
+		powerOff(exitFailure)
 	}
 	prepareStates()
 }
@@ -325,7 +322,8 @@ func startProgram() {
 		fatal("no memory for the program's stack")
 	}
 	if commandLineSize > cmdline.MaxLen*8 {
-		refuse("the command line is too long", "keep arguments and environment below 32 KiB")
+		say("goshawk: the command line is too long; keep arguments and environment below 32 KiB\n")
+		powerOff(exitFailure)
 	}
 	line := unsafe.String((*byte)(at(commandLine)), commandLineSize)
 
@@ -411,22 +409,22 @@ func programEntry() uintptr
 // number the startup interrupt carries. It is assembled from the source beside
 // each line; the variables at its end are filled in here.
 const (
-	trampoline      = 0x8000
-	trampolineRoot  = 0x8f00 // page-table root, 32 bits
-	trampolineEntry = 0x8f08
-	trampolineGDT   = 0x8f20 // pseudo-descriptor
-	bootRoot        = 0x1000 // the boot page tables of entry_amd64.s
-	bootGDT         = 0x4000
+	trampoline      = 0x65000
+	trampolineRoot  = trampoline + 0xf00 // page-table root, 32 bits
+	trampolineEntry = trampoline + 0xf08
+	trampolineGDT   = trampoline + 0xf20 // pseudo-descriptor
+	bootRoot        = 0x60000            // the boot page tables of entry_amd64.s
+	bootGDT         = 0x63000
 )
 
 var trampolineCode = [...]byte{
-	// 16-bit real mode, CS = 0x800, IP = 0
+	// 16-bit real mode, CS = trampoline / 16, IP = 0
 	0xfa,       // cli
 	0xfc,       // cld
-	0x31, 0xc0, // xor ax, ax
+	0x8c, 0xc8, // mov ax, cs
 	0x8e, 0xd8, // mov ds, ax
-	0x66, 0x0f, 0x01, 0x16, 0x20, 0x8f, // lgdt [trampolineGDT]
-	0x66, 0xa1, 0x00, 0x8f, // mov eax, [trampolineRoot]
+	0x66, 0x0f, 0x01, 0x16, 0x20, 0x0f, // lgdt [0xf20]: trampolineGDT
+	0x66, 0xa1, 0x00, 0x0f, // mov eax, [0xf00]: trampolineRoot
 	0x0f, 0x22, 0xd8, // mov cr3, eax
 	0x66, 0xb8, 0x20, 0x06, 0x00, 0x00, // mov eax, PAE | OSFXSR | OSXMMEXCPT
 	0x0f, 0x22, 0xe0, // mov cr4, eax
@@ -438,13 +436,13 @@ var trampolineCode = [...]byte{
 	0x66, 0x25, 0xfb, 0xff, 0xff, 0x9f, // and eax, not (EM | CD | NW)
 	0x66, 0x0d, 0x23, 0x00, 0x01, 0x80, // or eax, PE | MP | NE | WP | PG
 	0x0f, 0x22, 0xc0, // mov cr0, eax
-	0x66, 0xea, 0x46, 0x80, 0x00, 0x00, 0x08, 0x00, // jmp 0x08:0x8046
-	// 64-bit mode, at 0x8046
+	0x66, 0xea, 0x46, 0x50, 0x06, 0x00, 0x08, 0x00, // jmp 0x08:0x65046
+	// 64-bit mode, at 0x65046
 	0x66, 0xb8, 0x10, 0x00, // mov ax, KernelSS
 	0x8e, 0xd8, // mov ds, ax
 	0x8e, 0xc0, // mov es, ax
 	0x8e, 0xd0, // mov ss, ax
-	0x48, 0x8b, 0x04, 0x25, 0x08, 0x8f, 0x00, 0x00, // mov rax, [trampolineEntry]
+	0x48, 0x8b, 0x04, 0x25, 0x08, 0x5f, 0x06, 0x00, // mov rax, [trampolineEntry]
 	0xff, 0xe0, // jmp rax
 }
 

@@ -90,65 +90,98 @@ func pitSample() (count uint16, tsc uint64) {
 // calibrate sets the clock and the APIC timer's scale. The frequency of the
 // counter comes from KVM where it is known there, else it is measured against
 // the PIT, else against the ACPI timer. It reports false if there is none.
+//
+// A measurement during which the host had better things to do can be far off: the
+// PIT wraps after 55 ms. So two in a row have to agree.
 func calibrate() bool {
 	frequency := kvmFrequency()
-	if !hasTSCDeadline {
-		apicWrite(apicTimerInitial, 1<<32-1)
+	usePIT := frequency == 0 && pitWorks()
+	if frequency == 0 && !usePIT && tables.PMTimer == 0 {
+		return false
 	}
 	if frequency != 0 {
 		setClock(frequency)
+		if hasTSCDeadline {
+			return true
+		}
+	}
+	if !hasTSCDeadline {
+		apicWrite(apicTimerInitial, 1<<32-1)
+	}
+	var last uint64
+	for try := 0; try < 20; try++ {
+		var m measurement
+		switch {
+		case frequency != 0:
+			m = measureClock()
+		case usePIT:
+			m = measurePIT()
+		default:
+			m = measurePMTimer()
+		}
+		if m.ns == 0 {
+			continue
+		}
+		hi, lo := bits.Mul64(m.cycles, 1_000_000_000)
+		f, _ := bits.Div64(hi, lo, m.ns)
+		agree := f-last+f>>8 < f>>7 // within 0.4 %
+		last = f
+		if !agree {
+			continue
+		}
+		if frequency == 0 {
+			setClock(f)
+		}
 		if !hasTSCDeadline {
-			start, ticks := clockNow(), apicRead(apicTimerCurrent)
-			for clockNow()-start < calibrationTime {
-				amd64.Pause()
-			}
-			setTimerScale(ticks-apicRead(apicTimerCurrent), clockNow()-start)
+			apicWrite(apicTimerInitial, 0)
+			timerScale = uint64(m.apicTicks) << 32 / m.ns
 		}
 		return true
 	}
-	var ns, cycles uint64
-	var apicTicks uint32
-	switch {
-	case pitWorks():
-		// Mode 2, counting down from 65536, is what firmware leaves or not.
-		c0, t0 := pitSample()
-		a0 := apicRead(apicTimerCurrent)
-		for c0-pitCount() < calibrationTime*pitFrequency/1_000_000_000 {
-			amd64.Pause()
-		}
-		a1 := apicRead(apicTimerCurrent)
-		c1, t1 := pitSample()
-		ns, cycles, apicTicks = uint64(c0-c1)*1_000_000_000/pitFrequency, t1-t0, a0-a1
-	case tables.PMTimer != 0:
-		in := func() uint32 {
-			return uint32(amd64.In16(tables.PMTimer)) | uint32(amd64.In16(tables.PMTimer+2))<<16&0xff0000
-		}
-		p0, t0, a0 := in(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
-		for (in()-p0)&0xffffff < calibrationTime*acpi.PMTimerFrequency/1_000_000_000 {
-			amd64.Pause()
-		}
-		p1, t1, a1 := in(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
-		ns = uint64((p1-p0)&0xffffff) * 1_000_000_000 / acpi.PMTimerFrequency
-		cycles, apicTicks = t1-t0, a0-a1
-	default:
-		return false
+	return false
+}
+
+// measurement is what counters did in ns nanoseconds, 0 if it failed.
+type measurement struct {
+	ns, cycles uint64
+	apicTicks  uint32
+}
+
+func measurePIT() measurement {
+	c0, t0 := pitSample()
+	a0 := apicRead(apicTimerCurrent)
+	for c0-pitCount() < calibrationTime*pitFrequency/1_000_000_000 {
+		amd64.Pause()
 	}
-	hi, lo := bits.Mul64(cycles, 1_000_000_000)
-	f, _ := bits.Div64(hi, lo, ns)
-	setClock(f)
-	if !hasTSCDeadline {
-		setTimerScale(apicTicks, int64(ns))
+	c1, t1 := pitSample()
+	a1 := apicRead(apicTimerCurrent)
+	return measurement{uint64(c0-c1) * 1_000_000_000 / pitFrequency, t1 - t0, a0 - a1}
+}
+
+func measurePMTimer() measurement {
+	const mask = 1<<24 - 1
+	p0, t0, a0 := pmTimer(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
+	for (pmTimer()-p0)&mask < calibrationTime*acpi.PMTimerFrequency/1_000_000_000 {
+		amd64.Pause()
 	}
-	return true
+	p1, t1, a1 := pmTimer(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
+	return measurement{uint64((p1-p0)&mask) * 1_000_000_000 / acpi.PMTimerFrequency, t1 - t0, a0 - a1}
+}
+
+// measureClock measures the APIC timer with a clock that is already right.
+func measureClock() measurement {
+	n0, t0, a0 := clockNow(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
+	wait(calibrationTime)
+	n1, t1, a1 := clockNow(), amd64.Rdtsc(), apicRead(apicTimerCurrent)
+	return measurement{uint64(n1 - n0), t1 - t0, a0 - a1}
+}
+
+func pmTimer() uint32 {
+	return uint32(amd64.In16(tables.PMTimer)) | uint32(amd64.In16(tables.PMTimer+2))<<16
 }
 
 // calibrationTime is how long counters are compared, in nanoseconds.
-const calibrationTime = 1_500_000
-
-func setTimerScale(ticks uint32, ns int64) {
-	apicWrite(apicTimerInitial, 0)
-	timerScale = uint64(ticks) << 32 / uint64(ns)
-}
+const calibrationTime = 1_000_000
 
 // pitWorks programs channel 0 to count down from 65536 again and again and tells
 // whether it does.

@@ -71,6 +71,18 @@ func loadVectors(area uintptr)
 func clearPage(addr, n uintptr)
 func clockNow() int64
 
+// The names by which the runtime's assembly reaches the nucleus (goos/edits.go).
+// Go 1.27's linker lets only declared names be used across packages.
+//
+//go:linkname seamSyscall goshawk.syscall
+func seamSyscall()
+
+//go:linkname seamNanotime1 goshawk.nanotime1
+func seamNanotime1()
+
+//go:linkname seamNow goshawk.now
+func seamNow()
+
 // entryPoints returns the addresses of the assembly code that only the CPU or a
 // thread switch enters.
 func entryPoints() (vectors, syscallInstruction, threadStart, apEntry uintptr)

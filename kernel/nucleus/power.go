@@ -48,8 +48,18 @@ func powerOff(status int) {
 	amd64.Out8(0x64, 0xfe) // pulse the reset line of the keyboard controller
 	var none pseudoDescriptor
 	amd64.Lidt(addr(&none.limit)) // a trap without a table resets the CPU
-	_ = load64(userEnd)
-	amd64.Halt()
+	amd64.Undefined()
+}
+
+// setupPower makes the registers accessible that powerOff may need, since it must
+// not need a lock.
+func setupPower() {
+	if tables.SleepControl.Space == acpi.MemorySpace {
+		mapDevice(uintptr(tables.SleepControl.Address), 1)
+	}
+	if tables.Reset.Space == acpi.MemorySpace {
+		mapDevice(uintptr(tables.Reset.Address), 1)
+	}
 }
 
 // writeRegister writes a byte to a register that ACPI describes.
@@ -58,6 +68,6 @@ func writeRegister(r *acpi.Register, v byte) {
 	case acpi.PortSpace:
 		amd64.Out8(uint16(r.Address), v)
 	case acpi.MemorySpace:
-		*(*byte)(at(mapDevice(uintptr(r.Address), 1))) = v
+		*(*byte)(at(directMap + uintptr(r.Address))) = v
 	}
 }

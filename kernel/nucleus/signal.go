@@ -1,6 +1,7 @@
 package nucleus
 
 import (
+	"math/bits"
 	"syscall"
 	"unsafe"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // signalState is a thread's part of the signals. Protected by sched, except
-// that a thread reads and changes its own mask and stack without.
+// that a thread changes its own mask and stack without: it takes the lock, in
+// signals, before it returns to thread mode with a mask that lets more through.
 type signalState struct {
 	mask    uint64 // bit n-1: signal n waits
 	pending uint64
@@ -143,7 +145,6 @@ func raiseFault(r *regs, sig syscall.Signal, code int32, address uintptr) {
 // The thread's vector registers are in its save area.
 func signals(r *regs) {
 	t := self()
-	t.attention = 0
 	t.fpValid = 0
 	if sig := int(t.fault); sig != 0 {
 		t.fault = 0
@@ -153,16 +154,16 @@ func signals(r *regs) {
 		deliver(t, r, sig, t.faultCode, t.faultAddr)
 	}
 	for {
+		// The lock orders the mask, which has just been changed perhaps, before
+		// what another CPU posts: it sees the mask, or we see the signal.
+		sched.lock()
+		t.attention = 0
 		ready := t.deliverable()
 		if ready == 0 {
+			sched.unlock()
 			return
 		}
-		sig := 1
-		for ready&1 == 0 {
-			ready >>= 1
-			sig++
-		}
-		sched.lock()
+		sig := bits.TrailingZeros64(ready) + 1
 		t.pending &^= 1 << (sig - 1)
 		code := t.codes[sig]
 		sched.unlock()

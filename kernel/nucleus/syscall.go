@@ -34,7 +34,7 @@ func syscallEntry(r *regs) {
 	case syscall.SYS_CLONE:
 		result = clone(r, a1, a2, r.r8)
 	case syscall.SYS_EXIT:
-		exitThread()
+		exitThread(a1)
 	case syscall.SYS_EXIT_GROUP:
 		powerOff(int(uint8(a1)))
 	case syscall.SYS_GETTID:

@@ -1,6 +1,7 @@
 package nucleus
 
 import (
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -202,10 +203,16 @@ func clone(r *regs, flags, stack, tls uintptr) uintptr {
 	return uintptr(tid)
 }
 
-// exitThread ends this thread. If it has a word to clear and wake, as the
-// runtime asks when it wants the stack back, the caller has done so.
-func exitThread() {
+// exitThread ends this thread. If word is an address, the runtime frees the
+// thread's stack and TLS slot once the word there is zero.
+func exitThread(word uintptr) {
 	t := self()
+	if userRange(word, 4) {
+		t.fsBase = addr(&t.tls[1])
+		t.tls[0] = addr(t)
+		amd64.Wrmsr(amd64.IA32_FS_BASE, uint64(t.fsBase))
+		atomic.StoreUint32((*uint32)(at(word)), 0)
+	}
 	sched.lock()
 	removeTimers(t)
 	t.state = stateDead

@@ -1,0 +1,4 @@
+// Command plain is an ordinary program.
+package main
+
+func main() {}

@@ -1,0 +1,12 @@
+// Package goshawk carries the source text of the guest: the packages that
+// goos lays over GOROOT/src to build a program for the bare machine.
+package goshawk
+
+import "embed"
+
+// Sources holds the guest packages by their path below the module's root,
+// and below goos/_src the files that replace or join files of GOROOT/src.
+// It also contains what lies beside them (tests, boot/image); goos chooses.
+//
+//go:embed arch boot fs kernel goos/_src
+var Sources embed.FS

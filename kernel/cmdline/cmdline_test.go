@@ -98,7 +98,9 @@ func TestReadingAllocatesNothing(t *testing.T) {
 			if !ok {
 				break
 			}
-			Option(word, "env")
+			if v, ok := Option(word, "env"); ok {
+				word = v
+			}
 			Decode(buf, word)
 		}
 	}))

@@ -1,0 +1,53 @@
+package boot
+
+import "github.com/goshawk-os/goshawk/kernel/cmdline"
+
+// options are what the kernel's command line says (docs/design.md section 6), apart from the
+// environment: that goes from the nucleus to the Go runtime, as the arguments do.
+type options struct {
+	framed  bool     // console input is framed
+	cwd     string   // working directory, "" if not given
+	tar     string   // where the boot module's files go, "" if not given
+	args    []string // os.Args
+	unknown []string
+}
+
+// program is the name of a program that is not told one.
+const program = "/program"
+
+func readOptions(line string) options {
+	o := options{args: []string{program}}
+	for w := cmdline.Parse(line); ; {
+		word, arg, ok := w.Next()
+		if !ok {
+			return o
+		}
+		if arg {
+			o.args = append(o.args, decode(word))
+			continue
+		}
+		if v, ok := cmdline.Option(word, "console"); ok && v == "framed" {
+			o.framed = true
+		} else if v, ok := cmdline.Option(word, "cwd"); ok {
+			o.cwd = decode(v)
+		} else if v, ok := cmdline.Option(word, "argv0"); ok {
+			o.args[0] = decode(v)
+		} else if v, ok := cmdline.Option(word, "tar"); ok {
+			o.tar = decode(v)
+		} else if !elsewhere(word) {
+			o.unknown = append(o.unknown, decode(word))
+		}
+	}
+}
+
+// elsewhere reports whether a word is an option that others read.
+func elsewhere(word string) bool {
+	_, env := cmdline.Option(word, "env")
+	_, device := cmdline.Option(word, "virtio_mmio.device")
+	return env || device
+}
+
+func decode(word string) string {
+	b := make([]byte, len(word))
+	return string(b[:cmdline.Decode(b, word)])
+}

@@ -1,0 +1,59 @@
+package plugin
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/goshawk-os/goshawk/qemu"
+	"github.com/goshawk-os/goshawk/qemu/internal/stub"
+)
+
+// messages boots a stub with the plugin and returns the marks by name.
+func marks(t *testing.T, image string, s Settings) map[string]Mark {
+	t.Helper()
+	p, err := Build(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	var messages bytes.Buffer
+	options := append(p.Options(s), func(m *qemu.Machine) { m.Messages = &messages })
+	r := qemu.Run(t, image, options...)
+	require.NoError(t, r.Err, messages.String())
+	found, err := Parse(messages.String())
+	require.NoError(t, err)
+	byName := make(map[string]Mark)
+	for _, m := range found {
+		byName[m.Name] = m
+	}
+	return byName
+}
+
+func TestCount(t *testing.T) {
+	// mov $1000, %ecx; 1: dec %ecx; jnz 1b: 2001 instructions from loop to after.
+	loop := []byte{0xb9, 0xe8, 0x03, 0, 0, 0xff, 0xc9, 0x75, 0xfc}
+	entry, after := uint64(stub.Body), uint64(stub.Body+len(loop))
+	image := stub.Write(t, loop, stub.Status(0))
+	got := marks(t, image, Settings{Marks: map[string]uint64{"loop": entry, "after": after, "never": 1}})
+	assert.EqualValues(t, 2001, got["after"].Instructions-got["loop"].Instructions)
+	assert.NotContains(t, got, "never")
+	assert.Greater(t, got["loop"].Instructions, uint64(20), "firmware and the stub's entry")
+	assert.Greater(t, got["end"].Instructions, got["after"].Instructions)
+	assert.WithinDuration(t, time.Now(), got["end"].Time, time.Minute)
+	assert.False(t, got["after"].Time.Before(got["loop"].Time))
+}
+
+func TestTiming(t *testing.T) {
+	got := marks(t, stub.Write(t, stub.Status(0)), Settings{Marks: map[string]uint64{"body": stub.Body}, Timing: true})
+	assert.Contains(t, got, "body")
+	assert.Zero(t, got["end"].Instructions)
+}
+
+func TestParse(t *testing.T) {
+	got, err := Parse("warning: x\ninsn main 12 1500000000\ninsn end 13 2000000000\n")
+	require.NoError(t, err)
+	assert.Equal(t, []Mark{{"main", 12, time.Unix(1, 5e8)}, {"end", 13, time.Unix(2, 0)}}, got)
+	_, err = Parse("insn main\n")
+	assert.ErrorContains(t, err, "that is none")
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"goshawk": main})
+}
+
+// TestScripts runs the command as its users do: testdata/*.txtar, in the language of
+// https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript with "listen VAR", which occupies a
+// TCP port and sets VAR to it.
+func TestScripts(t *testing.T) {
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	module, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata",
+		RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_CACHE_HOME", cache)
+			e.Setenv("MODULE", module)
+			for _, name := range []string{"GOSHAWK_QEMU", "GOSHAWK_ACCEL", "GOSHAWK_BOOTS", "GOFLAGS", "GOPROXY", "GOMODCACHE", "GOPATH"} {
+				if v, ok := os.LookupEnv(name); ok {
+					e.Setenv(name, v)
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"listen": func(ts *testscript.TestScript, _ bool, args []string) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				ts.Check(err)
+				ts.Defer(func() { l.Close() })
+				_, port, err := net.SplitHostPort(l.Addr().String())
+				ts.Check(err)
+				ts.Setenv(args[0], port)
+			},
+		},
+	})
+}
+
+func TestParseTest(t *testing.T) {
+	l, err := parseTest([]string{
+		"-cpus=4", "-run", "^A|B$", "--mem", "2G", "-v", "./a", "-count=1", "./b", "-tags", "x,y", "-short", "-vet=off",
+		"-c", "-o", "dir/", "-args", "-cpus", "z",
+	})
+	require.NoError(t, err)
+	assert.Equal(t, &testLine{
+		own:      []string{"-cpus=4", "-mem=2G"},
+		flags:    []string{"-run=^A|B$", "-v", "-count=1", "-short"},
+		packages: []string{"./a", "./b"},
+		args:     []string{"-args", "-cpus", "z"},
+		tags:     "x,y", vet: "off", output: "dir/", compile: true,
+	}, l)
+
+	for text, args := range map[string][]string{
+		"-run needs a value":             {"-run"},
+		"-o goes with -c":                {"-o", "x"},
+		"files that a test writes":       {"-cpuprofile=cpu.out"},
+		"the race detector needs cgo":    {"-race"},
+		"sets -exec itself":              {"-exec", "x"},
+		`invalid value "maybe" for flag`: {"-short=maybe"},
+		"do not leave the guest":         {"-test.trace", "t"},
+		"fuzzing starts processes":       {"-fuzz=."},
+	} {
+		_, err := parseTest(args)
+		assert.ErrorContains(t, err, text)
+	}
+	l, err = parseTest([]string{"-race=false", "-v=test2json"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"-race=false", "-v=test2json"}, l.flags)
+}
+
+func TestRunnerQuotes(t *testing.T) {
+	l := &testLine{own: []string{"-env=A=b c", "-env=D='"}, verbose: true}
+	r, err := l.runner()
+	require.NoError(t, err)
+	assert.Contains(t, r, ` exec-test '-env=A=b c' "-env=D='" -x`)
+	_, err = (&testLine{own: []string{`-env=A='"`}}).runner()
+	assert.Error(t, err)
+}

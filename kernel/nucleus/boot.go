@@ -266,7 +266,7 @@ func buildAddressSpace() {
 	if !ok {
 		fatal("no memory for the page tables")
 	}
-	amd64.WriteCR3(rootTable)
+	forgetAll()
 }
 
 // mapDevice makes n bytes of device registers at a physical address accessible,
@@ -502,7 +502,7 @@ func wait(ns int64) {
 
 // apMain is the first Go code of an application processor, on its idle stack.
 func apMain() {
-	amd64.WriteCR3(rootTable)
+	forgetAll()
 	c := cpuAt(thisCPU())
 	setupCPU(c)
 	setupAPIC(tables.LocalAPIC)

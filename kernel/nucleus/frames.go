@@ -11,9 +11,6 @@ const (
 	maxOrder  = 9 // 2 MiB
 	hugeSize  = pageSize << maxOrder
 
-	// directMap is where physical memory begins in the address space.
-	directMap = 0xffff_8000_0000_0000
-
 	maxMemoryRegions = 32
 )
 

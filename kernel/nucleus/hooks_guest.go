@@ -2,7 +2,18 @@
 
 package nucleus
 
-import _ "unsafe" // for linkname
+import (
+	_ "unsafe" // for linkname
+
+	"github.com/goshawk-os/goshawk/arch/amd64"
+)
+
+// directMap is where physical memory begins in the address space.
+const directMap = 0xffff_8000_0000_0000
+
+// forgetPage drops the translation of one page from this CPU's TLB, forgetAll all.
+func forgetPage(a uintptr) { amd64.Invlpg(a) }
+func forgetAll()           { amd64.WriteCR3(rootTable) }
 
 // What the overlay's part of package runtime supplies.
 

@@ -4,8 +4,17 @@ package nucleus
 
 import "time"
 
-// Stand-ins for what the overlay supplies, so that packages that use the nucleus
-// can be tested on the host.
+// Stand-ins for the machine and for what the overlay supplies, so that the data
+// structures, and packages that use the nucleus, can be tested on the host.
+
+// directMap is where a test keeps what is physical memory to the allocator.
+var directMap uintptr
+
+// forgotten counts what TLBs are told.
+var forgotten struct{ pages, all int }
+
+func forgetPage(a uintptr) { forgotten.pages++ }
+func forgetAll()           { forgotten.all++ }
 
 func waitLine(line int) { select {} }
 

@@ -153,7 +153,7 @@ func block(deadline int64) syscall.Errno {
 	t.state = stateBlocked
 	t.wake = 0
 	if deadline != 0 {
-		addTimer(t, deadline)
+		addTimer(cpuAt(thisCPU()), t, deadline)
 	}
 	schedule()
 	return syscall.Errno(t.wake)
@@ -189,9 +189,8 @@ func idleLoop() {
 	}
 }
 
-// addTimer puts t into this CPU's timer queue. sched is held.
-func addTimer(t *thread, deadline int64) {
-	c := cpuAt(thisCPU())
+// addTimer puts t into c's timer queue. sched is held.
+func addTimer(c *cpu, t *thread, deadline int64) {
 	t.deadline = deadline
 	t.timed = true
 	t.timerCPU = c.id

@@ -177,7 +177,7 @@ func (c *change) apply(table uintptr, level int, a, end uintptr) bool {
 			}
 			if isHuge(e) {
 				c.pages++
-				amd64.Invlpg(a)
+				forgetPage(a)
 			}
 			if !c.apply(t, level-1, a, next) {
 				return false
@@ -246,7 +246,7 @@ func (c *change) touched(e uint64, a uintptr) {
 	}
 	c.pages++
 	if c.pages <= maxInvalidate {
-		amd64.Invlpg(a)
+		forgetPage(a)
 	}
 }
 
@@ -292,7 +292,7 @@ func (c *change) finish() {
 		return
 	}
 	if c.pages > maxInvalidate || c.freed {
-		amd64.WriteCR3(rootTable)
+		forgetAll()
 	}
 	flushOthers(c.freed)
 }
@@ -343,7 +343,7 @@ func flushIfAsked() {
 	c := cpuAt(thisCPU())
 	gen := atomic.LoadUint32(&flushCount)
 	if c.flushed != gen {
-		amd64.WriteCR3(rootTable)
+		forgetAll()
 		atomic.StoreUint32(&c.flushed, gen)
 	}
 }
@@ -551,7 +551,7 @@ func fault(a uintptr, write, exec bool) int32 {
 		}
 		if isPresent(e) {
 			// Another CPU was first, or the TLB remembered.
-			amd64.Invlpg(a)
+			forgetPage(a)
 			memory.unlock()
 			return 0
 		}

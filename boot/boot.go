@@ -5,17 +5,31 @@
 package boot
 
 import (
+	"sync"
+	_ "unsafe" // for linkname
+
 	"github.com/goshawk-os/goshawk/kernel/linux"
 	"github.com/goshawk-os/goshawk/kernel/nucleus"
 )
 
-func init() {
+func init() { startKernel() }
+
+var once sync.Once
+
+// startKernel starts the kernel, once. Calls on files that come before this package is initialised make
+// it start then, so nothing here and in what it uses may need the initialisation of a package.
+//
+//go:linkname startKernel goshawk.startKernel
+func startKernel() { once.Do(start) }
+
+func start() {
 	o := readOptions(nucleus.CommandLine())
 	total, _ := nucleus.MemInfo()
 
 	space, err := newRoot(nucleus.EmbeddedRoot(), int64(total/2))
 	check(err)
-	check(mountModule(space, o.tar, nucleus.Module()))
+	check(mountModule(space, o.tar, nucleus.Module(), int64(total/2)))
+	check(addProgram(space, o.args[0], nucleus.Image()))
 	check(mountDevices(space, nucleus.Random))
 	check(mountProc(space, o.args))
 	check(changeDirectory(space, o.cwd))

@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/rand"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,9 +72,9 @@ func TestRoot(t *testing.T) {
 func TestModule(t *testing.T) {
 	space, err := newRoot(nil, 1<<20)
 	require.NoError(t, err)
-	require.NoError(t, mountModule(space, "", nil))
-	assert.ErrorContains(t, mountModule(space, "/a", nil), "-initrd")
-	require.NoError(t, mountModule(space, "/a/b", archive(t, map[string]string{"f": "text"})))
+	require.NoError(t, mountModule(space, "", nil, 1<<20))
+	assert.ErrorContains(t, mountModule(space, "/a", nil, 1<<20), "-initrd")
+	require.NoError(t, mountModule(space, "/a/b", archive(t, map[string]string{"f": "text"}), 1<<20))
 	assert.Equal(t, "text", read(t, space, "/a/b/f"))
 	require.NoError(t, changeDirectory(space, "/a/b"))
 	assert.ErrorContains(t, changeDirectory(space, "/nope"), "cwd=/nope")
@@ -110,7 +111,7 @@ func TestProc(t *testing.T) {
 		"/proc/self/maps": " r-xp 00000000 00:00 0 /prog\n", "/proc/mounts": "proc /proc proc rw",
 		"/proc/self/stat": "1 (main) R 0 1 1 0 -1 ", "/proc/self/limits": "Max open files            1024                 1048576              files",
 		"/proc/meminfo": "MemTotal: ", "/proc/stat": "btime 1", "/proc/version": "Linux version ", "/proc/cpuinfo": "processor\t: 0\n",
-		"/proc/sys/kernel/osrelease": linux.OSRelease + "\n", "/proc/sys/net/core/somaxconn": "4096\n",
+		"/proc/sys/kernel/osrelease": linux.OSRelease + "\n", "/proc/sys/net/core/somaxconn": "4096\n", "/proc/sys/fs/nr_open": strconv.Itoa(linux.MaxFiles) + "\n",
 		"/proc/self/statm": " 0 0 0 0 0\n", "/proc/loadavg": "0.00 ", "/proc/uptime": ".",
 	} {
 		assert.Contains(t, read(t, space, path), want, path)

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 
 	"github.com/goshawk-os/goshawk/fs/devfs"
@@ -64,15 +65,49 @@ func newRoot(archive []byte, limit int64) (*vfs.Namespace, error) {
 	return space, nil
 }
 
-// mountModule mounts the boot module, a tar, at the directory that option tar names.
-func mountModule(space *vfs.Namespace, path string, module []byte) error {
+// addProgram makes the program's image a file at its own path, unless there is one.
+func addProgram(space *vfs.Namespace, path string, image []byte) error {
+	path = absolute(path)
+	end := strings.LastIndexByte(path, '/')
+	err := makeAll(space, path[:end])
+	if err == nil {
+		var f *vfs.File
+		f, err = space.Open(nil, path, syscall.O_CREAT|syscall.O_EXCL|syscall.O_WRONLY, 0o755)
+		if err == syscall.EEXIST {
+			return nil
+		}
+		if err == nil {
+			f.Close()
+			var inode vfs.Inode
+			if inode, err = space.Inode(nil, path); err == nil {
+				err = tmpfs.Refer(inode, image)
+			}
+		}
+	}
+	if err != nil {
+		return errors.New("the program's file " + path + ": " + err.Error())
+	}
+	return nil
+}
+
+// absolute returns the path of a program that was started in the root directory.
+func absolute(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
+
+// mountModule mounts the boot module, a tar, at the directory that option tar names. The files there
+// may grow to limit bytes.
+func mountModule(space *vfs.Namespace, path string, module []byte, limit int64) error {
 	if path == "" {
 		return nil
 	}
 	if module == nil {
 		return errors.New("option tar=" + path + ": the loader gave no boot module; pass one with -initrd")
 	}
-	fs, err := tarfs.New(module, tmpfs.Options{})
+	fs, err := tarfs.New(module, tmpfs.Options{Limit: limit})
 	if err == nil {
 		err = makeAll(space, path)
 	}

@@ -44,7 +44,8 @@ func readOptions(line string) options {
 func elsewhere(word string) bool {
 	_, env := cmdline.Option(word, "env")
 	_, device := cmdline.Option(word, "virtio_mmio.device")
-	return env || device
+	_, wall := cmdline.Option(word, "wall")
+	return env || device || wall
 }
 
 func decode(word string) string {

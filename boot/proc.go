@@ -44,7 +44,7 @@ var (
 		{"sys/kernel/hostname", linux.HostName}, {"sys/kernel/ngroups_max", "65536"},
 		{"sys/kernel/osrelease", linux.OSRelease}, {"sys/kernel/ostype", linux.OSType},
 		{"sys/vm/overcommit_memory", "1"}, {"sys/net/core/somaxconn", "4096"},
-		{"sys/fs/pipe-max-size", "1048576"}, {"sys/fs/nr_open", strconv.Itoa(linux.MaxFiles)},
+		{"sys/fs/pipe-max-size", "1048576"}, {"sys/fs/nr_open", "1048576"},
 	}
 )
 
@@ -95,14 +95,7 @@ func (p *proc) fill(fs *procfs.FS) error {
 	return err
 }
 
-// executable is the path of the program, made absolute; there is no file at that path, unless the
-// image brings one.
-func (p *proc) executable() string {
-	if strings.HasPrefix(p.args[0], "/") {
-		return p.args[0]
-	}
-	return "/" + p.args[0]
-}
+func (p *proc) executable() string { return absolute(p.args[0]) }
 
 func (p *proc) directory() string {
 	path, err := p.space.Getcwd()

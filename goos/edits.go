@@ -68,6 +68,12 @@ var edits = []edit{
 		New:  "TEXT runtime·sigreturn__sigaction(SB),NOSPLIT|NOFRAME,$0\n",
 	},
 	{
+		// runtime.fcntl is the runtime's seam, where descriptors do not exist.
+		File: "internal/syscall/unix/fcntl_unix.go",
+		Old:  "\tval, errno := fcntl(int32(fd), int32(cmd), int32(arg))\n\tif val == -1 {\n\t\treturn int(val), syscall.Errno(errno)\n",
+		New:  "\tval, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), uintptr(cmd), uintptr(arg))\n\tif errno != 0 {\n\t\treturn -1, errno\n",
+	},
+	{
 		File: "internal/runtime/syscall/linux/asm_linux_amd64.s",
 		Old:  "\tSYSCALL\n",
 		New:  "\tCALL\tgoshawk·syscall(SB)\n",

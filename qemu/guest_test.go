@@ -348,11 +348,10 @@ func TestSuites(t *testing.T) {
 			args := append([]string{"test", "-count=1", "-v", "-timeout=5m"}, suite.flags...)
 			cmd := exec.CommandContext(t.Context(), command, append(args, "./guest/"+suite.pkg)...)
 			out, err := cmd.CombinedOutput()
-			if !assert.NoError(t, err) {
-				t.Logf("%s", out)
-			}
-			assert.Contains(t, string(out), "\nok  \t")
-			assert.NotContains(t, string(out), "--- SKIP")
+			t.Logf("%s", out)
+			assert.NoError(t, err)
+			assert.True(t, bytes.Contains(out, []byte("\nok  \t")), "no test passed")
+			assert.False(t, bytes.Contains(out, []byte("--- SKIP")), "a test was skipped")
 		})
 	}
 }

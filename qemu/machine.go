@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,6 +85,8 @@ type Machine struct {
 
 	Binary  string            // the QEMU program, default as Find says
 	Verbose func(line string) // is told the command line before it starts; may be nil
+
+	wall time.Time // when it was started
 }
 
 // An Option changes a Machine.
@@ -217,6 +220,9 @@ func (m *Machine) commandLine() (string, error) {
 	add("cwd", m.Dir)
 	add("argv0", m.Argv0)
 	add("tar", m.Mount)
+	if !m.wall.IsZero() {
+		add("wall", strconv.FormatInt(m.wall.UnixNano(), 10))
+	}
 	return cmdline.Encode(options, m.Args)
 }
 

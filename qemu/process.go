@@ -66,6 +66,7 @@ func (m *Machine) start(ctx context.Context, e engine) (*Process, error) {
 	if err := m.checkFiles(); err != nil {
 		return nil, err
 	}
+	m.wall = time.Now()
 	args, err := m.arguments(e)
 	if err != nil {
 		return nil, err

@@ -196,3 +196,14 @@ func TestLogIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, kernel+"\n", string(boots))
 }
+
+// TestKVMGivesUp has a QEMU that stands still after the message, as the real one does.
+func TestKVMGivesUp(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "qemu")
+	script := "#!/bin/sh\necho 'KVM internal error. Suberror: 1' >&2\nexec sleep 1000\n"
+	require.NoError(t, os.WriteFile(binary, []byte(script), 0o777))
+	r := Run(t, stub.Write(t), Using(TCG), func(m *Machine) { m.Binary = binary })
+	assert.ErrorIs(t, r.Err, ErrNoStatus)
+	assert.ErrorContains(t, r.Err, "-accel tcg")
+	assert.Less(t, r.Elapsed, RunTimeout)
+}

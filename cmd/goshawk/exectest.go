@@ -75,6 +75,8 @@ func (s *execSettings) run(binary string, args []string) (int, error) {
 	if vm.Mount, err = shipFiles(vm.Module, dir, s.files); err != nil {
 		return 0, fmt.Errorf("shipping the files of %s: %w", dir, err)
 	}
+	// Coverage data goes to a directory on this side; without the flag testing makes one of its own.
+	args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-test.gocoverdir=") })
 	vm.Dir, vm.Argv0, vm.Args = dir, binary, args
 	vm.Env = append(testEnvironment(dir), vm.Env...)
 	vm.Input, vm.Output = os.Stdin, os.Stdout

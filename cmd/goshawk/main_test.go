@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,6 +30,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CACHE_HOME", cache)
 			e.Setenv("MODULE", module)
+			e.Setenv("LONG", strings.Repeat("x", 4096))
 			for _, name := range []string{"GOSHAWK_QEMU", "GOSHAWK_ACCEL", "GOSHAWK_BOOTS", "GOFLAGS", "GOPROXY", "GOMODCACHE", "GOPATH"} {
 				if v, ok := os.LookupEnv(name); ok {
 					e.Setenv(name, v)

@@ -29,6 +29,7 @@ func testCommand() *command {
 		long: `
 Test runs go test with the test binaries in guests: each package's tests are a
 machine of their own. Packages, flags, output and exit status are go test's.
+What go test has go vet check comes first; if it finds something, no test runs.
 
 A test finds its package's directory where it is on this machine: the files in
 it, testdata, and subdirectories that are not packages; also the testdata
@@ -45,7 +46,8 @@ Flags of its own, which may stand among those of go test:
   -machine kind     microvm, q35 or pc (default microvm)
   -accel kind       auto, kvm or tcg (default $GOSHAWK_ACCEL or auto)
   -env K=V          set an environment variable; repeatable
-  -files directory  give the test this directory of its module too; repeatable
+  -files directory  give the tests this directory of their module too, named from
+                    the package's directory; repeatable
   -qemu-args args   further arguments for QEMU; repeatable
 
 With -x, QEMU's command lines are shown too.`,

@@ -4,7 +4,6 @@
 package procfs
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -79,7 +78,7 @@ func (fs *FS) Add(path string, n Node) error {
 	return nil
 }
 
-// AddDir adds a directory of generated names that are decimal numbers, like
+// AddDir adds a directory of generated names, which are numbers from 0 on, like
 // /proc/self/fd. list returns them in any order, lookup what is behind one.
 // Both are called without locks of this package.
 func (fs *FS) AddDir(path string, list func() []int, lookup func(number int) (Node, bool)) error {
@@ -204,7 +203,7 @@ func (d *directory) Lookup(name string) (vfs.Entry, error) {
 	}
 	if d.lookup != nil {
 		number, err := strconv.Atoi(name)
-		if err != nil || strconv.Itoa(number) != name {
+		if err != nil || number < 0 || strconv.Itoa(number) != name {
 			return nil, syscall.ENOENT
 		}
 		n, ok := d.lookup(number)
@@ -246,7 +245,7 @@ func (d *directory) ReadDir(cursor int64, emit func(name string, ino uint64, typ
 
 func (d *directory) readNumbers(cursor int64, emit func(name string, ino uint64, typ uint32, next int64) bool) {
 	numbers := slices.Clone(d.list())
-	slices.SortFunc(numbers, cmp.Compare[int])
+	slices.Sort(numbers)
 	for _, number := range numbers {
 		if int64(number) < cursor {
 			continue

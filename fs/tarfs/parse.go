@@ -146,7 +146,7 @@ func (h header) string(off, n int) string { return cString(h[off : off+n]) }
 func (h header) number(off, n int) (int64, error) {
 	field := h[off : off+n]
 	if field[0]&0x80 != 0 {
-		return binary(field)
+		return binaryNumber(field)
 	}
 	s := strings.Trim(cString(field), " ")
 	if s == "" {
@@ -159,9 +159,9 @@ func (h header) number(off, n int) (int64, error) {
 	return v, nil
 }
 
-// binary reads a number in two's complement, whose first bit is a mark and
+// binaryNumber reads a number in two's complement, whose first bit is a mark and
 // whose second one is the sign.
-func binary(field []byte) (int64, error) {
+func binaryNumber(field []byte) (int64, error) {
 	v := int64(field[0]&0x7f) << 57 >> 57
 	for _, b := range field[1:] {
 		if v > math.MaxInt64>>8 || v < math.MinInt64>>8 {

@@ -3,6 +3,7 @@ package tarfs
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"syscall"
 	"testing"
@@ -191,13 +192,13 @@ func TestHostileArchives(t *testing.T) {
 		want string
 	}{
 		{"dot dot", archive(t, reg("a/../../f", "")), "contains .."},
-		{"root is a file", archive(t, reg("./", "")), ""},
+		{"root is a file", archive(t, reg(".", "")), "the root is no directory"},
 		{"file below a file", archive(t, reg("f", ""), reg("f/g", "")), "not a directory"},
 		{"file over a directory", archive(t, reg("d/g", ""), reg("d", "")), "is a directory"},
 		{"file below a symlink", archive(t, member{tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/etc"}, ""}, reg("l/passwd", "")), "not a directory"},
 		{"hard link to nothing", archive(t, member{tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "none"}, ""}), "no such file"},
 		{"long name", archive(t, reg(strings.Repeat("n", 256), "")), "name too long"},
-		{"long path", archive(t, reg(strings.Repeat("n/", 2100), "")), "4095 are allowed"},
+		{"long path", archive(t, reg(strings.Repeat("n/", 2100)+"n", "")), "4095 are allowed"},
 		{"wrong checksum", damaged(func(b []byte) { b[0]++ }), "checksum"},
 		{"cut within a header", good[:300], "within a header"},
 		{"cut within a file", good[:514], "within a file"},
@@ -215,9 +216,6 @@ func TestHostileArchives(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			_, err := New(tt.data, tmpfs.Options{})
-			if tt.want == "" {
-				return // accepted: a file called "./" is the root directory
-			}
 			require.ErrorContains(t, err, tt.want)
 			assert.Contains(t, err.Error(), "entry at byte ")
 		})
@@ -290,12 +288,12 @@ func walk(t *testing.T, ns *vfs.Namespace, path string) {
 				return
 			}
 			for p := buf[:n]; len(p) > 0; {
-				e := (*syscall.Dirent)(unsafe.Pointer(&p[0]))
-				name := cString(p[19:e.Reclen])
+				size := binary.NativeEndian.Uint16(p[16:])
+				name := cString(p[19:size])
 				if name != "." && name != ".." {
 					walk(t, ns, strings.TrimSuffix(path, "/")+"/"+name)
 				}
-				p = p[e.Reclen:]
+				p = p[size:]
 			}
 		}
 	}

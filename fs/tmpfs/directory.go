@@ -197,13 +197,9 @@ func (d *directory) newEntry(n vfs.NewNode) *dirent {
 	return e
 }
 
-// CreateTemp implements vfs.TempCreator.
+// CreateTemp implements vfs.TempCreator. As on Linux it works in a removed
+// directory too.
 func (d *directory) CreateTemp(mode uint32, linkable bool) (vfs.Entry, error) {
-	d.fs.tree.Lock()
-	defer d.fs.tree.Unlock()
-	if d.removed {
-		return nil, syscall.ENOENT
-	}
 	e := d.newEntry(vfs.NewNode{Mode: syscall.S_IFREG | mode})
 	f := e.inode.(*file)
 	f.opens, f.linkable = 1, linkable

@@ -59,11 +59,11 @@ func (n *node) Stat() (vfs.Stat, error) {
 func (n *node) SetAttr(a vfs.Attr) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if a.Set&vfs.SetMode != 0 {
-		n.perm = a.Mode
-	}
 	if a.Set&vfs.SetOwner != 0 {
 		n.chown(a.UID, a.GID)
+	}
+	if a.Set&vfs.SetMode != 0 {
+		n.perm = a.Mode
 	}
 	if a.Set&vfs.SetAtime != 0 {
 		n.atime = a.Atime

@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -8,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/goshawk-os/goshawk/fs/abi"
 	"github.com/goshawk-os/goshawk/fs/vfs"
@@ -106,17 +106,15 @@ func (o *openFile) ReadDir(n int) ([]fs.DirEntry, error) {
 
 type dirent struct {
 	name string
-	typ  uint8
-	ino  uint64
 	off  int64
 }
 
 func parse(p []byte) (list []dirent) {
 	for len(p) > 0 {
-		d := (*syscall.Dirent)(unsafe.Pointer(&p[0]))
-		name, _, _ := strings.Cut(string(p[19:d.Reclen]), "\x00")
-		list = append(list, dirent{name, d.Type, d.Ino, d.Off})
-		p = p[d.Reclen:]
+		size := binary.NativeEndian.Uint16(p[16:])
+		name, _, _ := strings.Cut(string(p[19:size]), "\x00")
+		list = append(list, dirent{name, int64(binary.NativeEndian.Uint64(p[8:]))})
+		p = p[size:]
 	}
 	return list
 }

@@ -117,11 +117,6 @@ func (ns *Namespace) Mounts() []MountInfo {
 	return infos
 }
 
-// isMountPoint reports whether something is mounted at l itself.
-func (ns *Namespace) isMountPoint(l location) bool {
-	return ns.table.Load().at[l] != nil
-}
-
 // enter returns the root of what is mounted at l, or l.
 func (ns *Namespace) enter(l location) location {
 	at := ns.table.Load().at

@@ -83,7 +83,8 @@ type Inode interface {
 	Type() uint32
 	Stat() (Stat, error)
 	// SetAttr changes what a.Set names, and the change time. It applies
-	// Linux's side effects of chown on the set-user-ID and set-group-ID bits.
+	// Linux's side effects of chown on the set-user-ID and set-group-ID bits,
+	// before it sets a mode.
 	SetAttr(a Attr) error
 }
 

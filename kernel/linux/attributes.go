@@ -9,7 +9,7 @@ import (
 )
 
 func chmod(l location, err syscall.Errno, mode uint32, flags int) (uintptr, syscall.Errno) {
-	return onPath(l, err, func(l location) error { return process.space.Chmod(l.dir, l.path, mode, flags) })
+	return onPath(l, err, func(l location) error { return space().Chmod(l.dir, l.path, mode, flags) })
 }
 
 func sysChmod(a args) (uintptr, syscall.Errno) {
@@ -32,7 +32,7 @@ func sysFchmod(a args) (uintptr, syscall.Errno) {
 }
 
 func chown(l location, err syscall.Errno, uid, gid uint32, flags int) (uintptr, syscall.Errno) {
-	return onPath(l, err, func(l location) error { return process.space.Chown(l.dir, l.path, uid, gid, flags) })
+	return onPath(l, err, func(l location) error { return space().Chown(l.dir, l.path, uid, gid, flags) })
 }
 
 func sysChown(a args) (uintptr, syscall.Errno) {
@@ -58,7 +58,7 @@ func sysFchown(a args) (uintptr, syscall.Errno) {
 var now2 = [2]syscall.Timespec{{Nsec: abi.UTIME_NOW}, {Nsec: abi.UTIME_NOW}}
 
 func utimes(l location, err syscall.Errno, times [2]syscall.Timespec, flags int) (uintptr, syscall.Errno) {
-	return onPath(l, err, func(l location) error { return process.space.Utimes(l.dir, l.path, times, flags) })
+	return onPath(l, err, func(l location) error { return space().Utimes(l.dir, l.path, times, flags) })
 }
 
 // sysUtimensat is utimensat; without a path it is about the descriptor (futimens).
@@ -125,7 +125,7 @@ func sysUtime(a args) (uintptr, syscall.Errno) {
 func sysTruncate(a args) (uintptr, syscall.Errno) {
 	l, err := a.here(0)
 	size := int64(a.n[1])
-	return onPath(l, err, func(l location) error { return process.space.Truncate(l.dir, l.path, size) })
+	return onPath(l, err, func(l location) error { return space().Truncate(l.dir, l.path, size) })
 }
 
 func sysFtruncate(a args) (uintptr, syscall.Errno) {

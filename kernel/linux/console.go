@@ -11,6 +11,7 @@ import (
 // Console input arrives framed from goshawk run, or bare from a terminal (docs/design.md section 7).
 const (
 	frameEscape    = 0x10 // begins a frame code, and stands for itself if doubled
+	frameStart     = 's'
 	frameEnd       = 'e'
 	frameInterrupt = 'i'
 
@@ -40,6 +41,7 @@ type terminal struct {
 	input   []byte // what a read gets
 	ends    []int  // where reads of input end: lines, or ends of file if nothing is before them
 	line    []byte // the line being typed
+	begun   bool   // the first start code of framed input has come; the device may have lost what was before
 	closed  bool   // framed input has ended
 	escaped bool   // the last byte was frameEscape
 
@@ -110,12 +112,17 @@ func (t *terminal) feedFramed(c byte) {
 	if !t.escaped {
 		if c == frameEscape {
 			t.escaped = true
-		} else {
+		} else if t.begun {
 			t.input = append(t.input, c)
 		}
 		return
 	}
 	t.escaped = false
+	if !t.begun {
+		t.begun = c == frameStart
+		t.escaped = c == frameEscape
+		return
+	}
 	switch c {
 	case frameEscape:
 		t.input = append(t.input, c)

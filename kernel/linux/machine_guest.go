@@ -25,6 +25,12 @@ func blockEnter()
 //go:linkname blockExit goshawk.blockExit
 func blockExit()
 
+// startKernel is package boot's part before the program. It must not depend on the initialisation of
+// any package.
+//
+//go:linkname startKernel goshawk.startKernel
+func startKernel()
+
 // goSystem starts a goroutine of the kernel, which the program does not see.
 //
 //go:linkname goSystem goshawk.goSystem

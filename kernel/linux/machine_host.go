@@ -35,6 +35,8 @@ func pollReady(pd, tag uintptr, mode int32) {
 func blockEnter() {}
 func blockExit()  {}
 
+func startKernel() { panic("kernel/linux: a call before Start") }
+
 func goSystem(f func()) { go f() }
 
 //go:nosplit

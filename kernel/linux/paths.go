@@ -75,7 +75,7 @@ func open(l location, err syscall.Errno, flags int, mode uint32) (uintptr, sysca
 	if flags&abi.O_PATH == 0 {
 		flags |= abi.O_LARGEFILE
 	}
-	f, e := process.space.Open(l.dir, l.path, flags, mode)
+	f, e := space().Open(l.dir, l.path, flags, mode)
 	if e != nil {
 		return 0, errno(e)
 	}
@@ -98,7 +98,7 @@ func sysCreat(a args) (uintptr, syscall.Errno) {
 }
 
 func mkdir(l location, err syscall.Errno, mode uint32) (uintptr, syscall.Errno) {
-	return onPath(l, err, func(l location) error { return process.space.Mkdir(l.dir, l.path, mode) })
+	return onPath(l, err, func(l location) error { return space().Mkdir(l.dir, l.path, mode) })
 }
 
 func sysMkdir(a args) (uintptr, syscall.Errno) {
@@ -113,7 +113,7 @@ func sysMkdirat(a args) (uintptr, syscall.Errno) {
 
 func mknod(l location, err syscall.Errno, mode uint32, device uintptr) (uintptr, syscall.Errno) {
 	return onPath(l, err, func(l location) error {
-		return process.space.Mknod(l.dir, l.path, mode, uint64(uint32(device)))
+		return space().Mknod(l.dir, l.path, mode, uint64(uint32(device)))
 	})
 }
 
@@ -128,7 +128,7 @@ func sysMknodat(a args) (uintptr, syscall.Errno) {
 }
 
 func unlink(l location, err syscall.Errno, flags int) (uintptr, syscall.Errno) {
-	return onPath(l, err, func(l location) error { return process.space.Unlink(l.dir, l.path, flags) })
+	return onPath(l, err, func(l location) error { return space().Unlink(l.dir, l.path, flags) })
 }
 
 func sysUnlink(a args) (uintptr, syscall.Errno) {
@@ -170,7 +170,7 @@ func onPaths(a *args, dir1, path1, dir2, path2 int, op func(from, to location) e
 
 func rename(flags int) func(from, to location) error {
 	return func(from, to location) error {
-		return process.space.Rename(from.dir, from.path, to.dir, to.path, flags)
+		return space().Rename(from.dir, from.path, to.dir, to.path, flags)
 	}
 }
 
@@ -182,7 +182,7 @@ func sysRenameat2(a args) (uintptr, syscall.Errno) {
 
 func link(flags int) func(from, to location) error {
 	return func(from, to location) error {
-		return process.space.Link(from.dir, from.path, to.dir, to.path, flags)
+		return space().Link(from.dir, from.path, to.dir, to.path, flags)
 	}
 }
 
@@ -198,7 +198,7 @@ func symlink(a *args, l location, err syscall.Errno) (uintptr, syscall.Errno) {
 		}
 		return 0, e
 	}
-	return onPath(l, err, func(l location) error { return process.space.Symlink(target, l.dir, l.path) })
+	return onPath(l, err, func(l location) error { return space().Symlink(target, l.dir, l.path) })
 }
 
 func sysSymlink(a args) (uintptr, syscall.Errno) {
@@ -220,7 +220,7 @@ func readlink(a *args, l location, err syscall.Errno, buf int) (uintptr, syscall
 	if a.int(buf+1) <= 0 {
 		return 0, syscall.EINVAL
 	}
-	target, e := process.space.Readlink(l.dir, l.path)
+	target, e := space().Readlink(l.dir, l.path)
 	if e != nil {
 		return 0, errno(e)
 	}
@@ -239,7 +239,7 @@ func sysReadlinkat(a args) (uintptr, syscall.Errno) {
 }
 
 func sysGetcwd(a args) (uintptr, syscall.Errno) {
-	path, e := process.space.Getcwd()
+	path, e := space().Getcwd()
 	if e != nil {
 		return 0, errno(e)
 	}
@@ -260,13 +260,13 @@ func sysChdir(a args) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return 0, errno(process.space.Chdir(path))
+	return 0, errno(space().Chdir(path))
 }
 
-func sysFchdir(a args) (uintptr, syscall.Errno) { return onFile(a.int(0), process.space.Fchdir) }
+func sysFchdir(a args) (uintptr, syscall.Errno) { return onFile(a.int(0), space().Fchdir) }
 
 func sysUmask(a args) (uintptr, syscall.Errno) {
-	return uintptr(process.space.Umask(a.uint32(0))), 0
+	return uintptr(space().Umask(a.uint32(0))), 0
 }
 
 // direntBuffer is the most that one getdents64 returns.
@@ -291,7 +291,7 @@ func sysGetdents64(a args) (uintptr, syscall.Errno) {
 }
 
 func access(l location, err syscall.Errno, mode uint32, flags int) (uintptr, syscall.Errno) {
-	return onPath(l, err, func(l location) error { return process.space.Access(l.dir, l.path, mode, flags) })
+	return onPath(l, err, func(l location) error { return space().Access(l.dir, l.path, mode, flags) })
 }
 
 func sysAccess(a args) (uintptr, syscall.Errno) {

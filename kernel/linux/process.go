@@ -2,6 +2,7 @@ package linux
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/goshawk-os/goshawk/fs/vfs"
@@ -13,7 +14,7 @@ const pid = 1
 // processState is what Linux keeps for a process.
 type processState struct {
 	files table
-	space *vfs.Namespace
+	space atomic.Pointer[vfs.Namespace] // nil before Start
 
 	mu     sync.Mutex
 	limits [limitCount]syscall.Rlimit
@@ -65,9 +66,19 @@ const (
 // Start gives the program its name space of files, and the console as descriptors 0, 1 and 2. framed
 // says that console input is framed.
 func Start(space *vfs.Namespace, framed bool) {
-	process.space = space
 	space.OpenFifo = openFifo
+	process.space.Store(space)
 	console.open(framed)
+}
+
+// space returns the program's name space of files. A package that is initialised before package boot
+// may look for a file already: then the kernel starts now.
+func space() *vfs.Namespace {
+	if s := process.space.Load(); s != nil {
+		return s
+	}
+	startKernel()
+	return process.space.Load()
 }
 
 // limit returns a resource limit.

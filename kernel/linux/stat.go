@@ -14,7 +14,7 @@ func stat(l location, err syscall.Errno, flags int, out unsafe.Pointer) (uintptr
 		return 0, err
 	}
 	defer l.release()
-	st, e := process.space.Stat(l.dir, l.path, flags)
+	st, e := space().Stat(l.dir, l.path, flags)
 	return storeStat(st, e, out)
 }
 
@@ -95,7 +95,7 @@ func sysStatx(a args) (uintptr, syscall.Errno) {
 		return 0, err
 	}
 	defer l.release()
-	st, e := process.space.Stat(l.dir, l.path, flags&^statxSyncType)
+	st, e := space().Stat(l.dir, l.path, flags&^statxSyncType)
 	if e != nil {
 		return 0, errno(e)
 	}
@@ -136,7 +136,7 @@ func sysStatfs(a args) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	st, e := process.space.Statfs(nil, path)
+	st, e := space().Statfs(nil, path)
 	return storeStatfs(st, e, a.p[1])
 }
 

@@ -120,7 +120,7 @@ func sysMemfdCreate(a args) (uintptr, syscall.Errno) {
 	if flags&^(memfdCloexec|memfdAllowSealing|memfdNoexecSeal|memfdExec) != 0 {
 		return 0, syscall.EINVAL
 	}
-	f, err := process.space.Open(nil, "/", abi.O_TMPFILE|abi.O_LARGEFILE|syscall.O_RDWR, 0o777)
+	f, err := space().Open(nil, "/", abi.O_TMPFILE|abi.O_LARGEFILE|syscall.O_RDWR, 0o777)
 	if err != nil {
 		return 0, errno(err)
 	}

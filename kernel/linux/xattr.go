@@ -28,7 +28,7 @@ func getxattr(a *args, flags int) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	n, e := process.space.Getxattr(l.dir, l.path, name, buf, flags)
+	n, e := space().Getxattr(l.dir, l.path, name, buf, flags)
 	return uintptr(n), errno(e)
 }
 
@@ -74,7 +74,7 @@ func setxattr(a *args, flags int) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return 0, errno(process.space.Setxattr(l.dir, l.path, name, value, a.int(4), flags))
+	return 0, errno(space().Setxattr(l.dir, l.path, name, value, a.int(4), flags))
 }
 
 func sysSetxattr(a args) (uintptr, syscall.Errno)  { return setxattr(&a, 0) }
@@ -102,7 +102,7 @@ func listxattr(a *args, flags int) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	n, e := process.space.Listxattr(l.dir, l.path, buf, flags)
+	n, e := space().Listxattr(l.dir, l.path, buf, flags)
 	return uintptr(n), errno(e)
 }
 
@@ -132,7 +132,7 @@ func removexattr(a *args, flags int) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return 0, errno(process.space.Removexattr(l.dir, l.path, name, flags))
+	return 0, errno(space().Removexattr(l.dir, l.path, name, flags))
 }
 
 func sysRemovexattr(a args) (uintptr, syscall.Errno) { return removexattr(&a, 0) }

@@ -61,6 +61,10 @@ func EmbeddedRoot() []byte {
 	return unsafe.Slice((*byte)(at(root)), rootSize)
 }
 
+// Image returns the program's ELF file as far as it is in memory: without sections
+// and symbols. It may not be written to; the data in it are the program's own.
+func Image() []byte { return unsafe.Slice((*byte)(at(imageBase)), imageSize) }
+
 // Exit ends the machine with an exit status. It does not return.
 func Exit(code int) {
 	Raw(syscall.SYS_EXIT_GROUP, uintptr(code), 0, 0, 0, 0, 0)

@@ -85,10 +85,13 @@ func withoutACPI() {
 const (
 	imageBase    = 0x400000
 	elfPhoff     = 32
+	elfShoff     = 40
+	elfShnum     = 60 // and the index of the names, 2 bytes each
 	elfPhentsize = 54
 	elfPhnum     = 56
 	phType       = 0
 	phFlags      = 4
+	phOffset     = 8
 	phVaddr      = 16
 	phFilesz     = 32
 	phMemsz      = 40
@@ -103,10 +106,17 @@ const (
 var (
 	segments     [maxSegments]struct{ start, end, flags uintptr }
 	segmentCount int
+
+	// imageSize is how much of the image's file lies in memory as it is.
+	imageSize uintptr
 )
 
-// readImage learns from the program headers what the image consists of.
+// readImage learns from the program headers what the image consists of. The
+// sections are not in memory, so the header there is made to say that there are
+// none: it serves as the header of /proc/self/exe.
 func readImage() {
+	store64(imageBase+elfShoff, 0)
+	store32(imageBase+elfShnum, 0)
 	ph := imageBase + uintptr(load64(imageBase+elfPhoff))
 	size := uintptr(load32(imageBase+elfPhentsize&^3) >> 16)
 	count := uintptr(load32(imageBase+elfPhnum) & 0xffff)
@@ -122,6 +132,9 @@ func readImage() {
 			s.start = start &^ (pageSize - 1)
 			s.end = (start + uintptr(load64(ph+phMemsz)) + pageSize - 1) &^ (pageSize - 1)
 			s.flags = uintptr(load32(ph + phFlags))
+			if start == imageBase+uintptr(load64(ph+phOffset)) {
+				imageSize = start - imageBase + uintptr(load64(ph+phFilesz))
+			}
 		case ptRoot:
 			root, rootSize = directMap+start, uintptr(load64(ph+phFilesz))
 		}

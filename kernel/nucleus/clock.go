@@ -3,8 +3,10 @@ package nucleus
 import (
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/goshawk-os/goshawk/arch/amd64"
+	"github.com/goshawk-os/goshawk/kernel/cmdline"
 	"github.com/goshawk-os/goshawk/kernel/machine/acpi"
 	"github.com/goshawk-os/goshawk/kernel/machine/pvclock"
 	"github.com/goshawk-os/goshawk/kernel/machine/rtc"
@@ -48,8 +50,8 @@ func clockTicks(when int64) uint64 {
 
 // setClock makes the counter run at a frequency from now on.
 func setClock(frequency uint64) {
-	now := clockNow()
 	tsc := amd64.Rdtsc()
+	now := clock.ns + int64(mulShift32(tsc-clock.tsc, clock.mult))
 	mult, _ := bits.Div64(1_000_000_000>>32, 1_000_000_000<<32&(1<<64-1), frequency)
 	atomic.AddUint32(&clock.seq, 1)
 	clock.tsc, clock.ns, clock.mult = tsc, now, mult
@@ -149,6 +151,7 @@ type measurement struct {
 
 func measurePIT() measurement {
 	c0, t0 := pitSample()
+	refineCount, refineTSC = c0, t0
 	a0 := apicRead(apicTimerCurrent)
 	for c0-pitCount() < calibrationTime*pitFrequency/1_000_000_000 {
 		amd64.Pause()
@@ -156,6 +159,32 @@ func measurePIT() measurement {
 	c1, t1 := pitSample()
 	a1 := apicRead(apicTimerCurrent)
 	return measurement{uint64(c0-c1) * 1_000_000_000 / pitFrequency, t1 - t0, a0 - a1}
+}
+
+// refineCount is the PIT's counter at the time refineTSC, 0 if the PIT was not
+// used.
+var (
+	refineCount uint16
+	refineTSC   uint64
+)
+
+// refineClock measures the counter's frequency again, over the time since boot,
+// which the first measurement tells well enough to know how often the PIT has
+// wrapped: a second later the result is good to a few parts per million.
+func refineClock() {
+	if refineTSC == 0 {
+		return
+	}
+	count, tsc := pitSample()
+	cycles := tsc - refineTSC
+	hi, lo := bits.Mul64(cycles, pitFrequency)
+	about, _ := bits.Div64(hi, lo, tscFrequency)
+	ticks := about + uint64(int64(int16(refineCount-count-uint16(about))))
+	hi, lo = bits.Mul64(cycles, pitFrequency)
+	f, _ := bits.Div64(hi, lo, ticks)
+	if f-tscFrequency+tscFrequency>>7 < tscFrequency>>6 {
+		setClock(f)
+	}
 }
 
 func measurePMTimer() measurement {
@@ -234,8 +263,8 @@ func kvmFrequency() uint64 {
 	return 0
 }
 
-// readWallClock sets the wall time from KVM or the real-time clock. Without
-// either it stays at 1970.
+// readWallClock sets the wall time: from KVM, from the option wall of the command
+// line, or from the real-time clock. Without any it stays at 1970.
 func readWallClock() {
 	var unix int64 // ns
 	if hasKVM {
@@ -243,19 +272,74 @@ func readWallClock() {
 		v, begun := kvmTime.Begin()
 		since := kvmTime.Nanoseconds(amd64.Rdtsc())
 		if ok && begun && kvmTime.Done(v) {
-			unix = sec*1_000_000_000 + int64(nsec) + int64(since)
-		}
-	}
-	if unix == 0 {
-		sec, ok := readRTC()
-		if !ok {
+			setWall(sec*1_000_000_000 + int64(nsec) + int64(since))
 			return
 		}
-		unix = sec * 1_000_000_000
 	}
+	for w := cmdline.Parse(unsafe.String((*byte)(at(commandLine)), commandLineSize)); ; {
+		word, arg, ok := w.Next()
+		if !ok {
+			break
+		}
+		if v, is := cmdline.Option(word, "wall"); is && !arg {
+			for i := 0; i < len(v) && v[i]-'0' < 10; i++ {
+				unix = unix*10 + int64(v[i]-'0')
+			}
+		}
+	}
+	sec, ok := readRTC()
+	if unix == 0 {
+		unix = sec * 1_000_000_000
+		wallFromRTC = ok
+	}
+	if unix != 0 {
+		setWall(unix)
+	}
+	if ok && routeLine(lineRTC, isaInterrupt(rtcIRQ)) {
+		cmos(rtcStatusC)
+		setCMOS(rtc.StatusB, cmos(rtc.StatusB)|rtcUpdateInterrupt)
+	}
+}
+
+func setWall(unix int64) {
+	now := clock.ns + int64(mulShift32(amd64.Rdtsc()-clock.tsc, clock.mult))
 	atomic.AddUint32(&clock.seq, 1)
-	clock.wall = unix - (clock.ns + int64(mulShift32(amd64.Rdtsc()-clock.tsc, clock.mult)))
+	clock.wall = unix - now
 	atomic.AddUint32(&clock.seq, 1)
+}
+
+// The real-time clock tells seconds only. Its interrupt after each update tells
+// when one begins, which sets the wall clock right if that came from there. The
+// second, at least a second after boot, also refines the frequency of the clock,
+// and is the last.
+const (
+	rtcIRQ             = 8
+	rtcStatusC         = 0x0c // reading it acknowledges the interrupt
+	rtcUpdateInterrupt = 1 << 4
+)
+
+var (
+	rtcUpdates  int
+	wallFromRTC bool
+)
+
+func rtcInterrupt() {
+	if cmos(rtcStatusC)&rtcUpdateInterrupt == 0 {
+		return
+	}
+	rtcUpdates++
+	if rtcUpdates == 2 {
+		setCMOS(rtc.StatusB, cmos(rtc.StatusB)&^rtcUpdateInterrupt)
+		refineClock()
+	}
+	if sec, ok := readRTC(); ok && wallFromRTC {
+		setWall(sec * 1_000_000_000)
+	}
+}
+
+func setCMOS(reg, v uint8) {
+	amd64.Out8(0x70, reg)
+	amd64.Out8(0x71, v)
 }
 
 func cmos(reg uint8) uint8 {

@@ -2,6 +2,7 @@ package nucleus
 
 import (
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"github.com/goshawk-os/goshawk/arch/amd64"
@@ -162,12 +163,19 @@ func unhandledFault(r *regs, sig int) {
 	powerOff(128 + sig)
 }
 
-// outOfMemory ends the program when a page it may use has no memory left to
-// come from. The status is the one of a process that Linux kills for that.
-func outOfMemory() {
-	stopOthers()
+// outOfMemory tells that a page the program may use has no memory left to come
+// from. The first time the reserve is opened and the program gets SIGBUS, so that
+// the runtime says where and ends with status 2; after that it ends here, with
+// the status of a process that Linux kills for the same reason.
+func outOfMemory(r *regs, a uintptr, nested bool) {
+	again := exhausted || nested
+	exhausted = true
 	say("\ngoshawk: out of memory: all ")
 	sayNumber(totalFrames>>8, 10)
 	say(" MiB are in use; give the machine more (goshawk run -mem)\n")
-	powerOff(128 + 9)
+	if again {
+		stopOthers()
+		powerOff(128 + 9)
+	}
+	raiseFault(r, syscall.SIGBUS, 2 /* BUS_ADRERR */, a)
 }

@@ -8,6 +8,9 @@ import (
 // LineConsole is the line of the serial port.
 const LineConsole = 0
 
+// lineRTC is the line of the real-time clock, which no goroutine waits for.
+const lineRTC = 1
+
 // Interrupt lines. The handler marks a line; a thread of the runtime takes all
 // marked lines at once: the one that waits in netpoll, or when there is none the
 // runtime's event thread. netpollBreak is a mark too, for netpoll alone.
@@ -38,8 +41,11 @@ func raiseLine(line uint) {
 
 // lineInterrupt is the handler of the I/O APIC's lines.
 func lineInterrupt(line int) {
-	if line == LineConsole {
+	switch line {
+	case LineConsole:
 		consoleInterrupt()
+	case lineRTC:
+		rtcInterrupt()
 	}
 }
 

@@ -62,6 +62,10 @@ func pageFault(t *thread, r *regs, nested bool) {
 	if code == 0 {
 		return
 	}
+	if code == noMemory {
+		outOfMemory(r, a, nested)
+		return
+	}
 	if nested {
 		fatalTrap(r, "page fault")
 	}

@@ -522,13 +522,26 @@ func lookup(a uintptr) (p uintptr, e uint64, level int) {
 	}
 }
 
+const (
+	mapErr   = 1 // SEGV_MAPERR
+	accErr   = 2 // SEGV_ACCERR
+	noMemory = -1
+)
+
+// reserve is how many frames are kept back so that the runtime can still report
+// that memory has run out.
+const reserve = 64
+
+// exhausted is set when memory has run out once: the reserve is open.
+var exhausted bool
+
+// memoryLeft tells whether a fault may take another frame. memory is held.
+func memoryLeft() bool { return exhausted || freeFrames > reserve }
+
 // fault tries to give memory to the address a after a page fault. It returns 0
-// if the access can be tried again, else the si_code of the SIGSEGV to come.
+// if the access can be tried again, else the si_code of the SIGSEGV to come, or
+// noMemory.
 func fault(a uintptr, write, exec bool) int32 {
-	const (
-		mapErr = 1 // SEGV_MAPERR
-		accErr = 2 // SEGV_ACCERR
-	)
 	if a >= userEnd {
 		return mapErr
 	}
@@ -570,15 +583,20 @@ func fault(a uintptr, write, exec bool) int32 {
 			}
 		}
 		if level > 0 {
-			if split(p, level) == 0 {
-				outOfMemory()
+			if !memoryLeft() || split(p, level) == 0 {
+				memory.unlock()
+				return noMemory
 			}
 			continue
 		}
 		for n := faultAround(p, e); n > 0; n-- {
-			f := allocFrames(0)
+			f := uintptr(0)
+			if memoryLeft() {
+				f = allocFrames(0)
+			}
 			if f == 0 {
-				outOfMemory()
+				memory.unlock()
+				return noMemory
 			}
 			clearPage(directMap+f, pageSize)
 			store64(p, uint64(f)|leafBits(prot))

@@ -33,7 +33,7 @@ var verbs = map[string]func(args []string){
 	"panic":    func([]string) { panic(errors.New("out of birds")) },
 	"panic-go": panicInGoroutine,
 	"nil":      func([]string) { **new(*int) = 1 },
-	"divide":   func(args []string) { fmt.Println(1 / (len(args) - len(args))) },
+	"divide":   func(args []string) { fmt.Println(1 / len(args)) },
 	"overflow": overflowStack,
 	"deadlock": func([]string) { <-make(chan int) },
 	"goexit":   func([]string) { runtime.Goexit() },
@@ -152,6 +152,9 @@ func overflowStack(args []string) {
 
 // overflow calls itself until the stack has reached its limit.
 func overflow(n int) int {
+	if n == 0 {
+		return 0
+	}
 	var frame [64]int
 	frame[n%64] = n
 	return overflow(n+1) + frame[(n+1)%64]
@@ -254,9 +257,10 @@ func collect(args []string) {
 	fmt.Println("collected")
 }
 
+var kept [][]byte
+
 // exhaust allocates until there is no more memory.
 func exhaust([]string) {
-	var kept [][]byte
 	for {
 		piece := make([]byte, 1<<20)
 		for i := 0; i < len(piece); i += 4096 {

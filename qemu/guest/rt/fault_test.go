@@ -29,6 +29,7 @@ type large struct {
 var (
 	nilInt   *int
 	nilLarge *large
+	nilMap   map[int]int
 	zero     int
 	eight    = 8
 	sink     int
@@ -44,7 +45,7 @@ func TestFaultsAreRecovered(t *testing.T) {
 		{"nil write", nilMessage, func() { *nilInt = 1 }},
 		{"nil, large offset", nilMessage, func() { sink = nilLarge.last }},
 		{"nil function", nilMessage, func() { var f func(); f() }},
-		{"nil map", "assignment to entry in nil map", func() { var m map[int]int; m[1] = 1 }},
+		{"nil map", "assignment to entry in nil map", func() { nilMap[1] = 1 }},
 		{"divide by zero", "runtime error: integer divide by zero", func() { sink = eight / zero }},
 		{"modulo zero", "runtime error: integer divide by zero", func() { sink = eight % zero }},
 		{"index", "runtime error: index out of range [8] with length 0",

@@ -3,13 +3,17 @@
  *
  * Arguments: NAME=0xADDRESS marks the first execution of the instruction at that virtual address
  * (at most MARKS of them), every=SECONDS marks the passing of time, count=off leaves out the counting
- * so that the times of the marks are true. Each mark is a line on the standard error output:
+ * so that the times of the marks are true, profile=FILE counts by address too. Each mark is a line on
+ * the standard error output:
  *
  *	insn NAME INSTRUCTIONS NANOSECONDS
  *
  * with the instructions that all CPUs have begun since the start of the machine, and the real time
  * since 1970. An instruction that faults and is begun again counts twice, a repeated string
  * instruction once for each time that QEMU begins it. The last line has the name "end".
+ *
+ * The profile has for each mark a line "mark NAME", before it a line "ADDRESS INSTRUCTIONS" for each
+ * virtual address executed since the mark before.
  *
  * The declarations are those of QEMU's docs/devel/tcg-plugins.rst that are the same from QEMU 7.2 to
  * QEMU 10; Debian ships no qemu-plugin.h. API_VERSION is 1 up to QEMU 8.2 and 2 from QEMU 9.0.
@@ -59,6 +63,50 @@ static int mark_count;
 
 static bool counting = true;
 
+/* What a profile counts at one address, in a hash table with chains. */
+struct place {
+	uint64_t address;
+	_Atomic uint64_t n;
+	struct place *next;
+};
+#define PLACES 65536
+static struct place *places[PLACES];
+static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
+static FILE *profile;
+
+static struct place *place(uint64_t address)
+{
+	pthread_mutex_lock(&places_lock);
+	struct place **head = &places[address % PLACES], *p = *head;
+	while (p != NULL && p->address != address)
+		p = p->next;
+	if (p == NULL) {
+		p = calloc(1, sizeof *p);
+		if (p == NULL)
+			abort();
+		p->address = address;
+		p->next = *head;
+		*head = p;
+	}
+	pthread_mutex_unlock(&places_lock);
+	return p;
+}
+
+/* Writes what has been counted since the last time. */
+static void print_profile(const char *name)
+{
+	pthread_mutex_lock(&places_lock);
+	for (int i = 0; i < PLACES; i++)
+		for (struct place *p = places[i]; p != NULL; p = p->next) {
+			uint64_t n = atomic_exchange_explicit(&p->n, 0, memory_order_relaxed);
+			if (n != 0)
+				fprintf(profile, "%#" PRIx64 " %" PRIu64 "\n", p->address, n);
+		}
+	fprintf(profile, "mark %s\n", name);
+	fflush(profile);
+	pthread_mutex_unlock(&places_lock);
+}
+
 static void print(const char *name)
 {
 	uint64_t sum = 0;
@@ -67,6 +115,14 @@ static void print(const char *name)
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	fprintf(stderr, "insn %s %" PRIu64 " %" PRIu64 "\n", name, sum, (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+	if (profile != NULL)
+		print_profile(name);
+}
+
+static void count_place(unsigned int vcpu, void *udata)
+{
+	struct place *p = udata;
+	atomic_fetch_add_explicit(&p->n, 1, memory_order_relaxed);
 }
 
 static void count(unsigned int vcpu, void *udata)
@@ -94,6 +150,8 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 				qemu_plugin_register_vcpu_insn_exec_cb(insn, reach, QEMU_PLUGIN_CB_NO_REGS, &marks[m]);
 		if (counting)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, QEMU_PLUGIN_CB_NO_REGS, NULL);
+		if (profile != NULL)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_place, QEMU_PLUGIN_CB_NO_REGS, place(address));
 	}
 }
 
@@ -125,6 +183,14 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, 
 		char *end = value;
 		if (strcmp(argv[i], "count") == 0) {
 			counting = strcmp(value, "off") != 0;
+			continue;
+		}
+		if (strcmp(argv[i], "profile") == 0) {
+			profile = fopen(value, "w");
+			if (profile == NULL) {
+				fprintf(stderr, "insn: %s cannot be written\n", value);
+				return -1;
+			}
 			continue;
 		}
 		uint64_t number = strtoull(value, &end, 0);

@@ -1,0 +1,39 @@
+# make help lists the targets: those with a comment behind two number signs.
+GOSHAWK := go run ./cmd/goshawk
+LOGS    := $(CURDIR)/out/logs
+BOOTS   := $(CURDIR)/out/boots
+
+run: qemu ## build cmd/hello and boot it
+	$(GOSHAWK) run ./cmd/hello
+
+test: qemu check ## all checks and tests, on the host and in guests
+	mkdir -p $(LOGS) && rm -f $(BOOTS)
+	GOSHAWK_BOOTS=$(BOOTS) GOSHAWK_LOGS=$(LOGS) go test -timeout 20m ./...
+	GOSHAWK_BOOTS=$(BOOTS) $(GOSHAWK) test -timeout 5m ./qemu/guest/...
+	@test -s $(BOOTS) || { echo 'make test: no test has started QEMU'; exit 1; }
+	@echo "make test: passed; machines started: $$(wc -l < $(BOOTS))"
+
+check: ## formatting, go vet, staticcheck
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "not formatted by gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+qemu: ## install QEMU if it is missing
+	@scripts/install-qemu
+
+qemu-gdb: qemu ## boot cmd/hello and wait for gdb, whose command line it prints
+	$(GOSHAWK) run -accel tcg -gdb 1234 ./cmd/hello
+
+bench: qemu ## measure Goshawk and a Linux guest side by side
+	go run ./qemu/bench
+
+conformance: qemu ## run the standard library's tests in guests, write docs/conformance.md
+	go run ./qemu/conformance
+
+clean: ## remove what the targets have made
+	rm -rf out
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: run test check qemu qemu-gdb bench conformance clean help

@@ -154,7 +154,7 @@ var programs = []program{
 	{name: "concurrent map writes", args: []string{"map"}, status: 2,
 		parts: []string{"fatal error: concurrent map ", "main.concurrentMap.func1()", trace}},
 	{name: "out of memory", args: []string{"exhaust"}, status: 2,
-		parts:   []string{"fatal error: runtime: ", "out of memory", "main.exhaust("},
+		parts:   []string{"goshawk: out of memory: all ", "SIGBUS: bus error", "main.exhaust("},
 		options: []qemu.Option{qemu.Memory(64 * qemu.MiB)}, guestOnly: true},
 
 	{name: "SIGTERM", args: []string{"kill", "15"}, status: 128 + 15},

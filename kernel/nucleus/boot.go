@@ -236,19 +236,13 @@ func mapped(r *pvh.Region) bool {
 // buildAddressSpace replaces the boot page tables: the image where it was linked,
 // each segment with its own rights, and physical memory at directMap.
 func buildAddressSpace() {
-	ok := true
 	rootTable = newTable(0)
 	data := leafBits(syscall.PROT_READ | syscall.PROT_WRITE)
-	for a := uintptr(0); a < lowMemory; a += hugeSize {
-		ok = ok && mapPage(directMap+a, uint64(a)|data|amd64.PTE_PS, 1)
-	}
+	ok := mapRange(directMap, hugeSize, data|amd64.PTE_PS, 1)
 	for i := 0; i < info.RegionCount; i++ {
-		r := &info.Regions[i]
-		if !mapped(r) {
-			continue
-		}
-		for a := uintptr(r.Address) &^ (hugeSize - 1); a < uintptr(r.Address+r.Size); a += hugeSize {
-			ok = ok && mapPage(directMap+a, uint64(a)|data|amd64.PTE_PS, 1)
+		if r := &info.Regions[i]; mapped(r) {
+			start := uintptr(r.Address) &^ (hugeSize - 1)
+			ok = ok && mapRange(directMap+start, uintptr(r.Address+r.Size)-start, uint64(start)|data|amd64.PTE_PS, 1)
 		}
 	}
 	for i := 0; i < segmentCount; i++ {
@@ -260,20 +254,25 @@ func buildAddressSpace() {
 		if s.flags&pfX != 0 {
 			prot |= syscall.PROT_EXEC
 		}
-		for a := s.start; a < s.end && ok; {
+		// 2 MiB pages in the middle, small ones at the ends. What is read-only
+		// there is read-only in the direct map too.
+		for a := s.start; a < s.end; {
+			level, next := 0, (a+hugeSize)&^(hugeSize-1)
 			if a&(hugeSize-1) == 0 && s.end-a >= hugeSize {
-				ok = mapPage(a, uint64(a)|leafBits(prot)|amd64.PTE_PS, 1)
-				if prot&syscall.PROT_WRITE == 0 {
-					ok = ok && mapPage(directMap+a, uint64(a)|leafBits(syscall.PROT_READ)|amd64.PTE_PS, 1)
-				}
-				a += hugeSize
-				continue
+				level, next = 1, s.end&^(hugeSize-1)
 			}
-			ok = mapPage(a, uint64(a)|leafBits(prot), 0)
+			if next > s.end {
+				next = s.end
+			}
+			size := uint64(0)
+			if level == 1 {
+				size = amd64.PTE_PS
+			}
+			ok = ok && mapRange(a, next-a, uint64(a)|leafBits(prot)|size, level)
 			if prot&syscall.PROT_WRITE == 0 {
-				ok = ok && mapPage(directMap+a, uint64(a)|leafBits(syscall.PROT_READ), 0)
+				ok = ok && mapRange(directMap+a, next-a, uint64(a)|leafBits(syscall.PROT_READ)|size, level)
 			}
-			a += pageSize
+			a = next
 		}
 	}
 	if !ok {
@@ -290,7 +289,7 @@ func mapDevice(p, n uintptr) uintptr {
 		if _, e, _ := lookup(directMap + a); isPresent(e) {
 			continue
 		}
-		if !mapPage(directMap+a, uint64(a)|leafBits(syscall.PROT_READ|syscall.PROT_WRITE)|amd64.PTE_PCD|amd64.PTE_PWT, 0) {
+		if !mapRange(directMap+a, pageSize, uint64(a)|leafBits(syscall.PROT_READ|syscall.PROT_WRITE)|amd64.PTE_PCD|amd64.PTE_PWT, 0) {
 			fatal("no memory for the page tables of a device")
 		}
 	}

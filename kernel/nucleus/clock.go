@@ -210,7 +210,7 @@ func pmTimer() uint32 {
 }
 
 // calibrationTime is how long counters are compared, in nanoseconds.
-const calibrationTime = 1_000_000
+const calibrationTime = 500_000
 
 // pitWorks programs channel 0 to count down from 65536 again and again and tells
 // whether it does.

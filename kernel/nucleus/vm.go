@@ -166,6 +166,15 @@ func (c *change) apply(table uintptr, level int, a, end uintptr) bool {
 		e := load64(p)
 		isTable := level > 0 && isPresent(e) && !isHuge(e)
 		switch {
+		case next-a == size && e&(amd64.PTE_P|entryParked) == 0:
+			// Nothing behind it, as in most of what the runtime changes.
+			switch {
+			case c.kind == changeMap || c.kind == changeProtect && e != 0:
+				store64(p, reservedEntry(c.prot))
+			case c.kind == changeUnmap:
+				store64(p, 0)
+			}
+			c.hole = c.hole || e == 0
 		case next-a == size && (!isTable || c.kind <= changeUnmap):
 			c.entry(p, e, level, a)
 		case e == 0 && c.kind != changeMap:
@@ -193,13 +202,9 @@ func (c *change) apply(table uintptr, level int, a, end uintptr) bool {
 	return true
 }
 
-// entry changes all that the entry e, at p, spans. It is no table unless
+// entry changes all that the entry e, at p, spans: memory, or a table if
 // everything goes.
 func (c *change) entry(p uintptr, e uint64, level int, a uintptr) {
-	if e == 0 && c.kind != changeMap {
-		c.hole = true
-		return
-	}
 	switch c.kind {
 	case changeMap:
 		store64(p, reservedEntry(c.prot))
@@ -212,26 +217,19 @@ func (c *change) entry(p uintptr, e uint64, level int, a uintptr) {
 			store64(p, e&(entryReserved|protMask))
 		}
 	case changeProtect:
+		keep := e & (amd64.PTE_ADDR | amd64.PTE_PS)
 		switch {
-		case isPresent(e) || e&entryParked != 0:
-			keep := e & (amd64.PTE_ADDR | amd64.PTE_PS)
-			if c.prot == 0 {
-				if level == 1 {
-					// Only small pages can be parked.
-					t := split(p, level)
-					if t == 0 {
-						c.hole = true
-						return
-					}
-					c.apply(t, 0, a, a+hugeSize)
-					return
-				}
-				store64(p, keep|entryReserved|entryParked)
+		case c.prot != 0:
+			store64(p, keep|leafBits(c.prot))
+		case level == 1: // only small pages can be parked
+			if t := split(p, level); t != 0 {
+				c.apply(t, 0, a, a+hugeSize)
 			} else {
-				store64(p, keep|leafBits(c.prot))
+				c.hole = true
 			}
+			return
 		default:
-			store64(p, reservedEntry(c.prot))
+			store64(p, keep|entryReserved|entryParked)
 		}
 		c.touched(e, a)
 		return
@@ -661,21 +659,31 @@ func mapNucleus(a, n uintptr) bool {
 			break
 		}
 		clearPage(directMap+f, pageSize)
-		ok = mapPage(a, uint64(f)|leafBits(syscall.PROT_READ|syscall.PROT_WRITE), 0)
+		ok = mapRange(a, pageSize, uint64(f)|leafBits(syscall.PROT_READ|syscall.PROT_WRITE), 0)
 	}
 	memory.unlock()
 	return ok
 }
 
-// mapPage sets the entry for a at a level. memory is held, or only the boot CPU
-// runs.
-func mapPage(a uintptr, e uint64, level int) bool {
-	table := rootTable
-	for l := 3; l > level; l-- {
-		if table = split(entryAt(table, a, l), l); table == 0 {
-			return false
+// mapRange maps [a, a+n) by pages of a level to the consecutive memory that begins
+// with the page of the entry e. It reports false if there is no memory for tables.
+// memory is held, or only the boot CPU runs.
+func mapRange(a, n uintptr, e uint64, level int) bool {
+	size := uintptr(1) << levelShift(level)
+	for end := a + n; a < end; {
+		table := rootTable
+		for l := 3; l > level; l-- {
+			if table = split(entryAt(table, a, l), l); table == 0 {
+				return false
+			}
+		}
+		for p := entryAt(table, a, level); ; p += 8 {
+			store64(p, e)
+			a, e = a+size, e+uint64(size)
+			if a >= end || a>>levelShift(level)&511 == 0 {
+				break
+			}
 		}
 	}
-	store64(entryAt(table, a, level), e)
 	return true
 }

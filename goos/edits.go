@@ -80,6 +80,13 @@ var edits = []edit{
 		All:  true,
 	},
 	{
+		// Credentials belong to the process here, so one call does for all threads.
+		File: "syscall/syscall_linux.go",
+		Old:  "errno := runtime_doAllThreadsSyscall(",
+		New:  "errno := goshawkDispatch(",
+		All:  true,
+	},
+	{
 		File: "syscall/syscall_linux.go",
 		Old:  "\t\"internal/runtime/syscall/linux\"\n",
 		New:  "",

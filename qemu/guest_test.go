@@ -157,6 +157,15 @@ var programs = []program{
 		parts:   []string{"goshawk: out of memory: all ", "SIGBUS: bus error", "main.exhaust("},
 		options: []qemu.Option{qemu.Memory(64 * qemu.MiB)}, guestOnly: true},
 
+	{name: "text is read-only", args: []string{"protect", "write-text"}, status: 2,
+		parts: []string{"unexpected fault address", "SIGSEGV", "main.breakProtection("}},
+	{name: "text is read-only in the direct map", args: []string{"protect", "write-text-alias"}, status: 2,
+		parts: []string{"unexpected fault address", "SIGSEGV", "main.breakProtection("}, guestOnly: true},
+	{name: "data does not run", args: []string{"protect", "run-data"}, status: 2,
+		parts: []string{"SIGSEGV", "main.breakProtection("}},
+	{name: "failure of the nucleus", args: []string{"protect", "nucleus"}, status: 125,
+		parts: []string{"goshawk: fatal: page fault", "rip 0x", "nucleus.sigprocmask", "nucleus/syscall.go:"}, guestOnly: true},
+
 	{name: "SIGTERM", args: []string{"kill", "15"}, status: 128 + 15},
 	{name: "SIGINT", args: []string{"kill", "2"}, status: 128 + 2},
 	{name: "SIGKILL", args: []string{"kill", "9"}, status: 128 + 9},

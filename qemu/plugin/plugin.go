@@ -2,9 +2,11 @@
 package plugin
 
 import (
+	"bufio"
 	"context"
 	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,6 +74,8 @@ type Settings struct {
 	Marks  map[string]uint64 // virtual addresses whose first execution is a mark of that name
 	Every  time.Duration     // whole seconds between marks named "tick", 0 for none
 	Timing bool              // do not count, so that the times are true
+
+	Profile string // file for the instructions executed by address, for ParseProfile; "" for none
 }
 
 // Options returns options for a machine that loads the plugin. It runs under TCG. Its output, for
@@ -86,6 +90,9 @@ func (p *Plugin) Options(s Settings) []qemu.Option {
 	}
 	if s.Timing {
 		arg += ",count=off"
+	}
+	if s.Profile != "" {
+		arg += ",profile=" + s.Profile
 	}
 	return []qemu.Option{qemu.Using(qemu.TCG), qemu.Extra("-plugin", arg)}
 }
@@ -114,4 +121,30 @@ func Parse(messages string) ([]Mark, error) {
 		marks = append(marks, m)
 	}
 	return marks, nil
+}
+
+// A Section is what the guest executed between two marks.
+type Section struct {
+	Mark         string            // the one at its end
+	Instructions map[uint64]uint64 // by virtual address
+}
+
+// ParseProfile returns the sections of the file Settings.Profile.
+func ParseProfile(r io.Reader) ([]Section, error) {
+	var sections []Section
+	counts := make(map[uint64]uint64)
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		var mark string
+		var address, n uint64
+		if _, err := fmt.Sscanf(lines.Text(), "mark %s", &mark); err == nil {
+			sections = append(sections, Section{mark, counts})
+			counts = make(map[uint64]uint64)
+		} else if _, err := fmt.Sscanf(lines.Text(), "%v %d", &address, &n); err == nil {
+			counts[address] += n
+		} else {
+			return nil, fmt.Errorf("a line of a profile that is none: %q", lines.Text())
+		}
+	}
+	return sections, lines.Err()
 }

@@ -2,6 +2,9 @@ package plugin
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +45,27 @@ func TestCount(t *testing.T) {
 	assert.Greater(t, got["end"].Instructions, got["after"].Instructions)
 	assert.WithinDuration(t, time.Now(), got["end"].Time, time.Minute)
 	assert.False(t, got["after"].Time.Before(got["loop"].Time))
+}
+
+func TestProfile(t *testing.T) {
+	// mov $1000, %ecx; mov $0x8000, %edi; rep stosb; 1: dec %eax; jnz 1b, with eax 3.
+	code := []byte{0xb8, 3, 0, 0, 0, 0xb9, 0xe8, 3, 0, 0, 0xbf, 0, 0x80, 0, 0, 0xf3, 0xaa, 0xff, 0xc8, 0x75, 0xfc}
+	entry, after := uint64(stub.Body), uint64(stub.Body+len(code))
+	image := stub.Write(t, code, stub.Status(0))
+	file := filepath.Join(t.TempDir(), "profile")
+	got := marks(t, image, Settings{Marks: map[string]uint64{"code": entry, "after": after}, Profile: file})
+	assert.EqualValues(t, 10, got["after"].Instructions-got["code"].Instructions)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	sections, err := ParseProfile(bytes.NewReader(text))
+	require.NoError(t, err)
+	require.Len(t, sections, 3)
+	assert.Equal(t, Section{"after", map[uint64]uint64{
+		entry: 1, entry + 5: 1, entry + 10: 1, entry + 15: 1, entry + 17: 3, entry + 19: 3,
+	}}, sections[1])
+	assert.Equal(t, "end", sections[2].Mark)
+	_, err = ParseProfile(strings.NewReader("0x10\n"))
+	assert.ErrorContains(t, err, "that is none")
 }
 
 func TestTiming(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 var verbs = map[string]func(args []string){
@@ -41,6 +42,7 @@ var verbs = map[string]func(args []string){
 	"kill":     kill,
 	"wait":     waitForInterrupt,
 	"collect":  collect,
+	"protect":  breakProtection,
 	"exhaust":  exhaust,
 }
 
@@ -268,4 +270,28 @@ func exhaust([]string) {
 		}
 		kept = append(kept, piece)
 	}
+}
+
+// breakProtection does what the protection of memory must not let pass.
+func breakProtection(args []string) {
+	data := []byte{0xc3} // RET
+	switch args[0] {
+	case "write-text":
+		*(*byte)(unsafe.Pointer(funcAddress())) = 0xcc
+	case "write-text-alias": // in the direct map of physical memory
+		*(*byte)(unsafe.Add(unsafe.Pointer(nil), 0xffff_8000_0000_0000+uintptr(funcAddress()))) = 0xcc
+	case "run-data":
+		code := unsafe.Pointer(&data[0])
+		f := unsafe.Pointer(&code)
+		(*(*func())(unsafe.Pointer(&f)))()
+	case "nucleus": // a pointer that the nucleus trusts
+		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, 0, 0x1000, 0, 8, 0, 0)
+	}
+	fmt.Println("nothing happened")
+}
+
+// funcAddress returns an address in the program's text.
+func funcAddress() unsafe.Pointer {
+	f := breakProtection
+	return **(**unsafe.Pointer)(unsafe.Pointer(&f))
 }

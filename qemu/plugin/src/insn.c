@@ -9,8 +9,9 @@
  *	insn NAME INSTRUCTIONS NANOSECONDS
  *
  * with the instructions that all CPUs have begun since the start of the machine, and the real time
- * since 1970. An instruction that faults and is begun again counts twice, a repeated string
- * instruction once for each time that QEMU begins it. The last line has the name "end".
+ * since 1970. An instruction that faults and is begun again counts twice. An instruction right behind
+ * itself does not count again: that is how QEMU executes a repeated string instruction. The last line
+ * has the name "end".
  *
  * The profile has for each mark a line "mark NAME", before it a line "ADDRESS INSTRUCTIONS" for each
  * virtual address executed since the mark before.
@@ -50,8 +51,9 @@ EXPORT int qemu_plugin_version = API_VERSION;
 #define MARKS 16
 
 /* Each CPU writes its own counter; others read it. */
-static struct {
+static struct counter {
 	_Alignas(64) _Atomic uint64_t n;
+	struct place *last; /* where the CPU has been just now */
 } counters[CPUS];
 
 static struct mark {
@@ -63,7 +65,7 @@ static int mark_count;
 
 static bool counting = true;
 
-/* What a profile counts at one address, in a hash table with chains. */
+/* An address of instructions and what the profile counts there, in a hash table with chains. */
 struct place {
 	uint64_t address;
 	_Atomic uint64_t n;
@@ -119,16 +121,16 @@ static void print(const char *name)
 		print_profile(name);
 }
 
-static void count_place(unsigned int vcpu, void *udata)
-{
-	struct place *p = udata;
-	atomic_fetch_add_explicit(&p->n, 1, memory_order_relaxed);
-}
-
 static void count(unsigned int vcpu, void *udata)
 {
-	_Atomic uint64_t *n = &counters[vcpu % CPUS].n;
-	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1, memory_order_relaxed);
+	struct place *p = udata;
+	struct counter *c = &counters[vcpu % CPUS];
+	if (c->last == p)
+		return;
+	c->last = p;
+	atomic_store_explicit(&c->n, atomic_load_explicit(&c->n, memory_order_relaxed) + 1, memory_order_relaxed);
+	if (profile != NULL)
+		atomic_fetch_add_explicit(&p->n, 1, memory_order_relaxed);
 }
 
 static void reach(unsigned int vcpu, void *udata)
@@ -149,9 +151,7 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 			if (marks[m].address == address)
 				qemu_plugin_register_vcpu_insn_exec_cb(insn, reach, QEMU_PLUGIN_CB_NO_REGS, &marks[m]);
 		if (counting)
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, QEMU_PLUGIN_CB_NO_REGS, NULL);
-		if (profile != NULL)
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_place, QEMU_PLUGIN_CB_NO_REGS, place(address));
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, QEMU_PLUGIN_CB_NO_REGS, place(address));
 	}
 }
 

@@ -28,8 +28,8 @@ var (
 		name    string
 		content func(p *proc) string
 	}{
-		{"cmdline", (*proc).commandLine}, {"comm", (*proc).name}, {"limits", (*proc).limits}, {"maps", (*proc).maps},
-		{"mounts", (*proc).mounts}, {"stat", (*proc).stat}, {"statm", (*proc).statm}, {"status", (*proc).status},
+		{"cmdline", (*proc).commandLine}, {"limits", (*proc).limits}, {"maps", (*proc).maps},
+		{"mounts", (*proc).mounts}, {"statm", (*proc).statm},
 	}
 	machineFiles = []struct {
 		name    string
@@ -41,10 +41,10 @@ var (
 		{"goshawk/syscalls", (*proc).unsupported},
 	}
 	settings = []struct{ name, value string }{
-		{"sys/kernel/hostname", linux.HostName}, {"sys/kernel/ngroups_max", "65536"},
+		{"sys/kernel/hostname", linux.HostName}, {"sys/kernel/ngroups_max", decimal(linux.MaxGroups)},
 		{"sys/kernel/osrelease", linux.OSRelease}, {"sys/kernel/ostype", linux.OSType},
 		{"sys/vm/overcommit_memory", "1"}, {"sys/net/core/somaxconn", "4096"},
-		{"sys/fs/pipe-max-size", "1048576"}, {"sys/fs/nr_open", "1048576"},
+		{"sys/fs/pipe-max-size", "1048576"}, {"sys/fs/nr_open", decimal(linux.MaxFiles)},
 	}
 )
 
@@ -80,11 +80,18 @@ func (p *proc) fill(fs *procfs.FS) error {
 	link("1/exe", p.executable)
 	link("1/cwd", p.directory)
 	link("1/root", func() string { return "/" })
+	link("thread-self", func() string { return "1/task/" + decimal(linux.Thread()) })
 	if err == nil {
 		err = fs.AddDir("1/fd", linux.Descriptors, p.descriptor)
 	}
+	if err == nil {
+		err = fs.AddDir("1/task", linux.Threads, thread)
+	}
 	for _, f := range processFiles {
 		file("1/"+f.name, func() []byte { return []byte(f.content(p)) })
+	}
+	for _, f := range threadFiles(pid) {
+		file("1/"+f.Name, f.Content)
 	}
 	for _, f := range machineFiles {
 		file(f.name, func() []byte { return []byte(f.content(p)) })
@@ -125,8 +132,6 @@ func (p *proc) descriptor(fd int) (procfs.Node, bool) {
 }
 
 func (p *proc) commandLine() string { return strings.Join(p.args, "\x00") + "\x00" }
-
-func (p *proc) name() string { return linux.ProcessName() + "\n" }
 
 func (p *proc) limits() string {
 	var b strings.Builder
@@ -173,10 +178,7 @@ func (p *proc) maps() string {
 	return hex(low) + "-" + hex(high) + " r-xp 00000000 00:00 0 " + p.executable() + "\n"
 }
 
-func hex(n uintptr) string {
-	s := strconv.FormatUint(uint64(n), 16)
-	return strings.Repeat("0", max(0, 8-len(s))) + s
-}
+func hex(n uintptr) string { return padded(strconv.FormatUint(uint64(n), 16), 8) }
 
 func (p *proc) mounts() string {
 	var b strings.Builder
@@ -203,38 +205,10 @@ func memory() (used, total uint64) {
 
 func decimal[T int | int64 | uint64](n T) string { return strconv.FormatInt(int64(n), 10) }
 
-// stat has the 52 fields of /proc/pid/stat.
-func (p *proc) stat() string {
-	used, _ := memory()
-	var fields [52]string
-	for i := range fields {
-		fields[i] = "0"
-	}
-	for i, v := range map[int]string{
-		1: "1", 2: "(" + linux.ProcessName() + ")", 3: "R", 5: "1", 6: "1", 8: "-1",
-		14: decimal(linux.CPUTime() / (1e9 / ticks)), 18: "20", 20: decimal(threads()),
-		23: decimal(used), 24: decimal(used / pageSize), 25: "18446744073709551615", 38: "17",
-	} {
-		fields[i-1] = v
-	}
-	return strings.Join(fields[:], " ") + "\n"
-}
-
-// threads is the number of threads of the process: as many as run Go code at once.
-func threads() int { return runtime.GOMAXPROCS(0) }
-
 func (p *proc) statm() string {
 	used, _ := memory()
 	pages := decimal(used / pageSize)
 	return pages + " " + pages + " 0 0 0 0 0\n"
-}
-
-func (p *proc) status() string {
-	used, _ := memory()
-	kib := decimal(used>>10) + " kB\n"
-	return "Name:\t" + linux.ProcessName() + "\nState:\tR (running)\nTgid:\t1\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n" +
-		"Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nVmSize:\t" + kib + "VmRSS:\t" + kib +
-		"Threads:\t" + decimal(threads()) + "\n"
 }
 
 func (p *proc) cpuinfo() string {

@@ -68,6 +68,12 @@ var edits = []edit{
 		New:  "TEXT runtime·sigreturn__sigaction(SB),NOSPLIT|NOFRAME,$0\n",
 	},
 	{
+		// Linux tells the size of huge pages in a file of sysfs.
+		File: "runtime/os_linux.go",
+		Old:  "\tphysHugePageSize = getHugePageSize()\n",
+		New:  "\tphysHugePageSize = 2 << 20\n",
+	},
+	{
 		// runtime.fcntl is the runtime's seam, where descriptors do not exist.
 		File: "internal/syscall/unix/fcntl_unix.go",
 		Old:  "\tval, errno := fcntl(int32(fd), int32(cmd), int32(arg))\n\tif val == -1 {\n\t\treturn int(val), syscall.Errno(errno)\n",

@@ -26,13 +26,20 @@ type FS struct {
 	root  *directory
 }
 
-// A Node describes a generated file or symbolic link: either Content or Link
-// is set.
+// A Node describes a generated file, symbolic link or directory: one of
+// Content, Link and Files is set.
 type Node struct {
-	Mode    uint32                    // permissions; 0777 for links whatever is set
+	Mode    uint32                    // permissions of a file
 	Content func() []byte             // called for each opening
 	Link    func() string             // target
 	Jump    func() (*vfs.File, error) // of a link to an open file: see vfs.Jumper; or nil
+	Files   []NamedFile               // of a directory that AddDir's lookup returns
+}
+
+// A NamedFile is a file in a generated directory.
+type NamedFile struct {
+	Name    string
+	Content func() []byte
 }
 
 // New returns an empty file system. typ is its name in /proc/mounts: proc,
@@ -210,7 +217,11 @@ func (d *directory) Lookup(name string) (vfs.Entry, error) {
 		if !ok {
 			return nil, syscall.ENOENT
 		}
-		return &leaf{common: common{fs: d.fs, parent: d, name: name, ino: d.numbered(number)}, Node: n}, nil
+		ino := d.numbered(number)
+		if n.Files != nil {
+			return d.generated(name, ino, n.Files), nil
+		}
+		return &leaf{common: common{fs: d.fs, parent: d, name: name, ino: ino}, Node: n}, nil
 	}
 	d.fs.mu.RLock()
 	defer d.fs.mu.RUnlock()
@@ -218,6 +229,18 @@ func (d *directory) Lookup(name string) (vfs.Entry, error) {
 		return n, nil
 	}
 	return nil, syscall.ENOENT
+}
+
+// generated returns a directory in d that exists for one look-up.
+func (d *directory) generated(name string, ino uint64, files []NamedFile) *directory {
+	g := &directory{common: common{fs: d.fs, parent: d, name: name, ino: ino}}
+	for i, f := range files {
+		g.add(&leaf{
+			common: common{fs: d.fs, parent: g, name: f.Name, ino: ino | uint64(i+1)<<24},
+			Node:   Node{Mode: 0o444, Content: f.Content},
+		})
+	}
+	return g
 }
 
 // numbered returns the inode number of a generated name: always the same for
@@ -261,8 +284,11 @@ func (d *directory) readNumbers(cursor int64, emit func(name string, ino uint64,
 }
 
 func (n *Node) typ() uint32 {
-	if n.Link != nil {
+	switch {
+	case n.Link != nil:
 		return syscall.S_IFLNK
+	case n.Files != nil:
+		return syscall.S_IFDIR
 	}
 	return syscall.S_IFREG
 }

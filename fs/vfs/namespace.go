@@ -23,7 +23,7 @@ type Namespace struct {
 	table   atomic.Pointer[mountTable]
 	root    location
 	cwd     atomic.Pointer[location]
-	umask   atomic.Uint32
+	umask   *atomic.Uint32
 }
 
 // A location is an entry together with the mount through which it was reached.
@@ -71,7 +71,7 @@ type MountInfo struct {
 // directory.
 func New(root FileSystem) *Namespace {
 	m := &mount{fs: root, source: root.Type(), root: root.Root()}
-	ns := &Namespace{root: location{m, root.Root()}}
+	ns := &Namespace{root: location{m, root.Root()}, umask: new(atomic.Uint32)}
 	ns.table.Store(&mountTable{list: []*mount{m}})
 	ns.cwd.Store(&ns.root)
 	ns.umask.Store(0o022)
@@ -165,6 +165,13 @@ func (ns *Namespace) Getcwd() (string, error) {
 // former ones.
 func (ns *Namespace) Umask(mask uint32) uint32 {
 	return ns.umask.Swap(mask & 0o777)
+}
+
+// ShareUmask moves the umask to word, which others may change too. It has to be
+// called before the namespace is in use.
+func (ns *Namespace) ShareUmask(word *atomic.Uint32) {
+	word.Store(ns.umask.Load())
+	ns.umask = word
 }
 
 // PathOf returns the path of an open file as of now. For a removed file it is

@@ -10,10 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newLimits are those of a new process.
-var newLimits = process.limits
+// The state of a new process.
+var (
+	newLimits      = process.limits
+	newAttributes  = process.attributes
+	newCredentials = process.credentials
+)
 
-func resetProcess() { process = processState{limits: newLimits} }
+func resetProcess() {
+	process = processState{limits: newLimits, attributes: newAttributes, credentials: newCredentials}
+}
 
 // reset starts the personality anew, on an empty root with /tmp and /dev/null.
 func reset(t *testing.T) {

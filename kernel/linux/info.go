@@ -23,6 +23,20 @@ func Descriptor(fd int) (*vfs.File, bool) {
 	return f, err == 0
 }
 
+// Threads returns the IDs of the threads in ascending order.
+func Threads() []int {
+	var list []int
+	for tid := nextThread(1); tid != 0; tid = nextThread(tid + 1) {
+		list = append(list, tid)
+	}
+	return list
+}
+
+// Thread returns the ID of the calling thread.
+func Thread() int { return gettid() }
+
+func isThread(tid int) bool { return tid > 0 && nextThread(tid) == tid }
+
 // ProcessName returns the name that PR_SET_NAME sets.
 func ProcessName() string {
 	process.mu.Lock()
@@ -40,6 +54,9 @@ func Limit(resource int) syscall.Rlimit {
 	l, _ := process.limit(resource)
 	return l
 }
+
+// Umask returns the permission bits that new files do not get.
+func Umask() uint32 { return umask.Load() }
 
 // Memory returns the bytes of memory that the machine has for programs, and how many of them are free.
 func Memory() (total, free uint64) { return memInfo() }

@@ -66,6 +66,23 @@ func consoleRead(p []byte) int             { return nucleus.ConsoleRead(p) }
 func consoleWait()                         { nucleus.Wait(nucleus.LineConsole) }
 func munmap(addr, n uintptr) syscall.Errno { return nucleus.Munmap(addr, n) }
 
+// umask is the word of the umask, and publishIDs tells the nucleus of the ids: it answers the calls
+// that x/sys/unix makes by instruction.
+var umask = &nucleus.Identity.Umask
+
+func publishIDs(user, group ids) {
+	i := &nucleus.Identity
+	for n, id := range [3]uint32{user.real, user.effective, user.saved} {
+		i.User[n].Store(id)
+	}
+	for n, id := range [3]uint32{group.real, group.effective, group.saved} {
+		i.Group[n].Store(id)
+	}
+}
+
+// nextThread returns the lowest thread ID that is in use and at least tid, 0 if there is none.
+func nextThread(tid int) int { return nucleus.NextThread(tid) }
+
 func mmap(addr, n uintptr, prot, flags int) (uintptr, syscall.Errno) {
 	return nucleus.Mmap(addr, n, prot, flags)
 }

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -65,6 +66,21 @@ func random(p []byte) {
 	if len(p) > 0 {
 		syscall.RawSyscall(getrandom, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0)
 	}
+}
+
+var umask = new(atomic.Uint32)
+
+func publishIDs(user, group ids) {}
+
+// nextThread: on a host there is a thread 1 and a thread 7.
+func nextThread(tid int) int {
+	switch {
+	case tid <= 1:
+		return 1
+	case tid <= 7:
+		return 7
+	}
+	return 0
 }
 
 func kill(tid, sig int) syscall.Errno {

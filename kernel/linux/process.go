@@ -18,9 +18,9 @@ type processState struct {
 
 	mu     sync.Mutex
 	limits [limitCount]syscall.Rlimit
-	name   [16]byte // PR_SET_NAME
 	nice   int
-	groups []uint32
+	attributes
+	credentials credentials
 }
 
 // process is the program. Package syscall, which is initialised before this package, raises the limit
@@ -42,7 +42,8 @@ var process = processState{
 		limitQueues:           {Cur: limitNone, Max: limitNone},
 		limitTime:             {Cur: limitNone, Max: limitNone},
 	},
-	name: [16]byte{'m', 'a', 'i', 'n'},
+	attributes:  attributes{name: [16]byte{'m', 'a', 'i', 'n'}, dumpable: 1, timerslack: defaultTimerslack},
+	credentials: credentials{permitted: AllCapabilities, effective: AllCapabilities},
 }
 
 // Limits that package syscall does not name (getrlimit(2)). Those of priorities stay 0.
@@ -67,6 +68,7 @@ const (
 // says that console input is framed.
 func Start(space *vfs.Namespace, framed bool) {
 	space.OpenFifo = openFifo
+	space.ShareUmask(umask)
 	process.space.Store(space)
 	console.open(framed)
 }
@@ -100,8 +102,11 @@ func (p *processState) setLimit(resource int, l syscall.Rlimit) syscall.Errno {
 		return syscall.EPERM
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.Max > p.limits[resource].Max && !p.credentials.capable(capSysResource) {
+		return syscall.EPERM
+	}
 	p.limits[resource] = l
-	p.mu.Unlock()
 	return 0
 }
 
@@ -139,7 +144,7 @@ func closeFile(f *vfs.File) syscall.Errno {
 	return errno(f.Close())
 }
 
-// The identity calls: the program is process 1 of user and group 0, in process group and session 1.
+// The program is process 1, in process group and session 1.
 func sysGetpid(args) (uintptr, syscall.Errno)  { return pid, 0 }
 func sysGetppid(args) (uintptr, syscall.Errno) { return 0, 0 }
 func sysGettid(args) (uintptr, syscall.Errno)  { return uintptr(gettid()), 0 }
@@ -161,71 +166,6 @@ func sysSetpgid(a args) (uintptr, syscall.Errno) {
 		return 0, syscall.ESRCH
 	}
 	return 0, syscall.EPERM
-}
-
-// unchanged is the id that setresuid and its like leave as it is.
-const unchanged = 1<<32 - 1
-
-// setIDs returns the handler's answer for n ids: root stays root, there is no other user.
-func setIDs(a *args, n int) (uintptr, syscall.Errno) {
-	for i := range n {
-		if id := a.uint32(i); id != 0 && id != unchanged {
-			return 0, syscall.EPERM
-		}
-	}
-	return 0, 0
-}
-
-func sysSetid(a args) (uintptr, syscall.Errno) {
-	if a.uint32(0) == unchanged {
-		return 0, syscall.EINVAL
-	}
-	return setIDs(&a, 1)
-}
-func sysSetreid(a args) (uintptr, syscall.Errno)  { return setIDs(&a, 2) }
-func sysSetresid(a args) (uintptr, syscall.Errno) { return setIDs(&a, 3) }
-
-func sysGetresid(a args) (uintptr, syscall.Errno) {
-	for _, p := range a.p[:3] {
-		if p == nil {
-			return 0, syscall.EFAULT
-		}
-		*(*uint32)(p) = 0
-	}
-	return 0, 0
-}
-
-func sysGetgroups(a args) (uintptr, syscall.Errno) {
-	process.mu.Lock()
-	groups := process.groups
-	process.mu.Unlock()
-	size := a.int(0)
-	switch {
-	case size < 0 || size > 0 && size < len(groups):
-		return 0, syscall.EINVAL
-	case size == 0 || len(groups) == 0:
-		return uintptr(len(groups)), 0
-	}
-	out, err := array[uint32](a.p[1], len(groups))
-	copy(out, groups)
-	return uintptr(len(groups)), err
-}
-
-func sysSetgroups(a args) (uintptr, syscall.Errno) {
-	const most = 65536 // NGROUPS_MAX
-	n := a.int(0)
-	if n < 0 || n > most {
-		return 0, syscall.EINVAL
-	}
-	in, err := array[uint32](a.p[1], n)
-	if err != 0 {
-		return 0, err
-	}
-	groups := append([]uint32(nil), in...)
-	process.mu.Lock()
-	process.groups = groups
-	process.mu.Unlock()
-	return 0, 0
 }
 
 func sysGetrlimit(a args) (uintptr, syscall.Errno) {
@@ -287,55 +227,4 @@ func sysENOTSOCK(a args) (uintptr, syscall.Errno) {
 	}
 	f.Close()
 	return 0, syscall.ENOTSOCK
-}
-
-// Operations of prctl (prctl(2)).
-const (
-	prSetPdeathsig  = 1
-	prGetDumpable   = 3
-	prSetDumpable   = 4
-	prSetName       = 15
-	prGetName       = 16
-	prSetTimerslack = 29
-	prGetTimerslack = 30
-	prSetNoNewPrivs = 38
-	prGetNoNewPrivs = 39
-	prSetTHPDisable = 41
-	prGetTHPDisable = 42
-
-	timerslack = 50000 // nanoseconds, Linux's default
-)
-
-func sysPrctl(a args) (uintptr, syscall.Errno) {
-	switch a.int(0) {
-	case prSetName:
-		name, err := text(a.p[1], len(process.name), 0)
-		if err != 0 {
-			return 0, err
-		}
-		if name == "" && *(*byte)(a.p[1]) != 0 { // longer than there is room for: cut
-			name = string((*[15]byte)(a.p[1])[:])
-		}
-		process.mu.Lock()
-		process.name = [16]byte{}
-		copy(process.name[:], name)
-		process.mu.Unlock()
-		return 0, 0
-	case prGetName:
-		if a.p[1] == nil {
-			return 0, syscall.EFAULT
-		}
-		process.mu.Lock()
-		name := process.name
-		process.mu.Unlock()
-		*(*[16]byte)(a.p[1]) = name
-		return 0, 0
-	case prGetDumpable:
-		return 1, 0
-	case prGetTimerslack:
-		return timerslack, 0
-	case prGetNoNewPrivs, prGetTHPDisable, prSetDumpable, prSetTimerslack, prSetNoNewPrivs, prSetTHPDisable, prSetPdeathsig:
-		return 0, 0
-	}
-	return 0, syscall.EINVAL
 }

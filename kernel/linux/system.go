@@ -3,7 +3,6 @@ package linux
 import (
 	"runtime"
 	"syscall"
-	"unsafe"
 )
 
 // What uname and /proc/sys/kernel tell.
@@ -139,70 +138,14 @@ func sysSetpriority(a args) (uintptr, syscall.Errno) {
 	if which := a.int(0); which < 0 || which > syscall.PRIO_USER {
 		return 0, syscall.EINVAL
 	}
+	nice := max(-prioMax, min(prioMax-1, a.int(2)))
 	process.mu.Lock()
-	process.nice = max(-prioMax, min(prioMax-1, a.int(2)))
-	process.mu.Unlock()
+	defer process.mu.Unlock()
+	if nice < process.nice && !process.credentials.capable(capSysNice) {
+		return 0, syscall.EACCES
+	}
+	process.nice = nice
 	return 0, 0
-}
-
-// capHeader is struct __user_cap_header_struct.
-type capHeader struct {
-	version uint32
-	pid     int32
-}
-
-const (
-	capVersion1 = 0x19980330
-	capVersion2 = 0x20071026
-	capVersion3 = 0x20080522
-
-	lastCapability = 40 // CAP_CHECKPOINT_RESTORE
-)
-
-// capWords returns how many sets of three words the version has that the header names.
-func capWords(p unsafe.Pointer) (int, syscall.Errno) {
-	h := (*capHeader)(p)
-	if h == nil {
-		return 0, syscall.EFAULT
-	}
-	switch h.version {
-	case capVersion1:
-		return 1, 0
-	case capVersion2, capVersion3:
-		return 2, 0
-	}
-	h.version = capVersion3
-	return 0, syscall.EINVAL
-}
-
-// sysCapget is capget: root has every capability.
-func sysCapget(a args) (uintptr, syscall.Errno) {
-	n, err := capWords(a.p[0])
-	if a.p[1] == nil {
-		if a.p[0] != nil {
-			err = 0 // a probe for the version
-		}
-		return 0, err
-	}
-	if err != 0 {
-		return 0, err
-	}
-	all := uint64(1)<<(lastCapability+1) - 1
-	sets := unsafe.Slice((*[3]uint32)(a.p[1]), n) // effective, permitted, inheritable
-	for i := range sets {
-		word := uint32(all >> (32 * i))
-		sets[i] = [3]uint32{word, word, 0}
-	}
-	return 0, 0
-}
-
-// sysCapset is capset: it accepts any set and does not act on it.
-func sysCapset(a args) (uintptr, syscall.Errno) {
-	_, err := capWords(a.p[0])
-	if err == 0 && a.p[1] == nil {
-		err = syscall.EFAULT
-	}
-	return 0, err
 }
 
 // sysPersonality is personality: PER_LINUX, and no other.

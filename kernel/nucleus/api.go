@@ -130,6 +130,13 @@ func Gettid() int {
 	return int(n)
 }
 
+// NextThread returns the lowest ID of a thread that is at least tid, 0 if there
+// is none.
+func NextThread(tid int) int {
+	n, _ := Raw(callNextThread, uintptr(tid), 0, 0, 0, 0, 0)
+	return int(n)
+}
+
 // CPU returns the number of the CPU that runs the caller now.
 func CPU() int {
 	n, _ := Raw(callCPU, 0, 0, 0, 0, 0, 0)

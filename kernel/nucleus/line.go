@@ -65,7 +65,7 @@ func pollWait(ns int64) uintptr {
 		var deadline int64
 		switch {
 		case ns > 0:
-			deadline = deadlineIn(0, ns)
+			deadline = deadlineIn(ns/1_000_000_000, ns%1_000_000_000)
 			fallthrough
 		case ns == -1:
 			t.polling = true

@@ -1,6 +1,7 @@
 package nucleus
 
 import (
+	"sync/atomic"
 	"syscall"
 )
 
@@ -39,10 +40,24 @@ func syscallEntry(r *regs) {
 		powerOff(int(uint8(a1)))
 	case syscall.SYS_GETTID:
 		result = uintptr(self().tid)
-	case syscall.SYS_GETPID:
+	case syscall.SYS_GETPID, syscall.SYS_GETPGRP:
 		result = processID
-	case syscall.SYS_GETPPID, syscall.SYS_GETUID, syscall.SYS_GETGID, syscall.SYS_GETEUID, syscall.SYS_GETEGID:
+	case syscall.SYS_GETPPID, syscall.SYS_SYNC:
 		result = 0
+	case syscall.SYS_GETUID:
+		result = uintptr(Identity.User[0].Load())
+	case syscall.SYS_GETEUID:
+		result = uintptr(Identity.User[1].Load())
+	case syscall.SYS_GETGID:
+		result = uintptr(Identity.Group[0].Load())
+	case syscall.SYS_GETEGID:
+		result = uintptr(Identity.Group[1].Load())
+	case syscall.SYS_GETRESUID:
+		result = storeIDs(&Identity.User, a1, a2, a3)
+	case syscall.SYS_GETRESGID:
+		result = storeIDs(&Identity.Group, a1, a2, a3)
+	case syscall.SYS_UMASK:
+		result = uintptr(Identity.Umask.Swap(uint32(a1) & 0o777))
 	case syscall.SYS_SCHED_YIELD:
 		yield()
 	case syscall.SYS_NANOSLEEP:
@@ -90,6 +105,8 @@ func syscallEntry(r *regs) {
 			consoleWrite(a2, a3)
 			result = a3
 		}
+	case syscall.SYS_READ, syscall.SYS_CLOSE:
+		result = errno(syscall.EBADF)
 	case syscall.SYS_FCNTL:
 		// The runtime makes sure that descriptors 0 to 2 are open before
 		// anything else exists.
@@ -107,6 +124,8 @@ func syscallEntry(r *regs) {
 		random(a1, a2)
 	case callCPUTime:
 		result = cpuTime(int32(a1))
+	case callNextThread:
+		result = nextThread(int32(a1))
 	case callCPU:
 		result = uintptr(cpuAt(thisCPU()).id)
 	default:
@@ -122,8 +141,42 @@ const (
 	callConsoleRead
 	callRandom
 	callCPUTime
+	callNextThread
 	callCPU
 )
+
+// Identity is what the kernel above the nucleus knows of the process and the
+// nucleus answers itself: golang.org/x/sys/unix asks for it by a real SYSCALL
+// instruction (its RawSyscallNoError).
+var Identity struct {
+	User, Group [3]atomic.Uint32 // real, effective and saved ID
+	Umask       atomic.Uint32
+}
+
+// storeIDs is getresuid and getresgid.
+func storeIDs(ids *[3]atomic.Uint32, to1, to2, to3 uintptr) uintptr {
+	for i, to := range [3]uintptr{to1, to2, to3} {
+		if !userRange(to, 4) {
+			return errno(syscall.EFAULT)
+		}
+		store32(to, ids[i].Load())
+	}
+	return 0
+}
+
+// nextThread returns the lowest ID of a thread that is at least tid, 0 if there
+// is none.
+func nextThread(tid int32) uintptr {
+	sched.lock()
+	next := int32(0)
+	for id := max(tid, 1); id <= threadMade && next == 0; id++ {
+		if t := threadByID(id); t != nil && t.state != stateDead {
+			next = id
+		}
+	}
+	sched.unlock()
+	return uintptr(next)
+}
 
 // cpuTime returns the CPU time of a thread, or of all that exist with tid -1.
 func cpuTime(tid int32) uintptr {

@@ -107,7 +107,7 @@ func TestDevices(t *testing.T) {
 func TestProc(t *testing.T) {
 	space := started(t)
 	for path, want := range map[string]string{
-		"/proc/self/cmdline": "prog\x00arg\x00", "/proc/self/comm": "main\n", "/proc/1/status": "Pid:\t1\n",
+		"/proc/self/cmdline": "prog\x00arg\x00", "/proc/self/comm": "main\n", "/proc/1/status": "Pid:\t1\n", "/proc/self/task/7/status": "Tgid:\t1\nNgid:\t0\nPid:\t7\n", "/proc/self/task/1/comm": "main\n",
 		"/proc/self/maps": " r-xp 00000000 00:00 0 /prog\n", "/proc/mounts": "proc /proc proc rw",
 		"/proc/self/stat": "1 (main) R 0 1 1 0 -1 ", "/proc/self/limits": "Max open files            1024                 1048576              files",
 		"/proc/meminfo": "MemTotal: ", "/proc/stat": "btime 1", "/proc/version": "Linux version ", "/proc/cpuinfo": "processor\t: 0\n",
@@ -117,6 +117,12 @@ func TestProc(t *testing.T) {
 		assert.Contains(t, read(t, space, path), want, path)
 	}
 	assert.Len(t, strings.Fields(read(t, space, "/proc/self/stat")), 52)
+	assert.Contains(t, read(t, space, "/proc/1/status"), "\nUmask:\t0022\n")
+	assert.Contains(t, read(t, space, "/proc/1/status"), "\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+	assert.Contains(t, read(t, space, "/proc/1/status"), "\nGroups:\t \n")
+	assert.Contains(t, read(t, space, "/proc/1/status"), "\nCapEff:\t000001ffffffffff\n")
+	_, err := space.Stat(nil, "/proc/self/task/3", 0)
+	assert.Equal(t, syscall.ENOENT, err, "no such thread")
 	const uuid = "/proc/sys/kernel/random/uuid"
 	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n$`, read(t, space, uuid))
 	assert.NotEqual(t, read(t, space, uuid), read(t, space, uuid))
@@ -127,7 +133,7 @@ func TestProc(t *testing.T) {
 		require.NoError(t, err, path)
 		assert.Equal(t, want, target, path)
 	}
-	_, err := space.Stat(nil, "/proc/self/fd/77", 0)
+	_, err = space.Stat(nil, "/proc/self/fd/77", 0)
 	assert.Equal(t, syscall.ENOENT, err)
 }
 

@@ -65,6 +65,18 @@ func TestConsoleFramed(t *testing.T) {
 	assert.Equal(t, "", k.line(), "the end of a file lasts")
 }
 
+// Input counts from the first start code on; what came before may have been lost in part.
+func TestConsoleStart(t *testing.T) {
+	k := goshawkKernel(t)
+	files := space()
+	console = terminal{}
+	resetProcess()
+	Start(files, true)
+	k.input("lost\x10")
+	k.input("e lost\x10s\x10skept")
+	assert.Equal(t, "kept", k.line())
+}
+
 // A blocked read is woken by input; a non-blocking one says EAGAIN.
 func TestConsoleWaits(t *testing.T) {
 	k := goshawkKernel(t)

@@ -114,6 +114,10 @@ func (i *ids) setTwo(realID, effective uint32, capable bool) syscall.Errno {
 // setThree is setresuid and setresgid.
 func (i *ids) setThree(realID, effective, saved uint32, capable bool) syscall.Errno {
 	old := *i
+	if (realID == unchanged || realID == old.real) && (saved == unchanged || saved == old.saved) &&
+		(effective == unchanged || effective == old.effective && effective == old.file) {
+		return 0 // not even the file system ID follows
+	}
 	for _, id := range []struct {
 		to  *uint32
 		new uint32

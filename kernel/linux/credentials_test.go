@@ -135,6 +135,7 @@ func TestCredentialErrors(t *testing.T) {
 func TestPrctl(t *testing.T) {
 	both(t, func(k *kernel) {
 		onThread(func() {
+			k.quiet(syscall.SYS_PRCTL, prSetDumpable, 1) // the host's process may have lost it
 			out := new(int32)
 			ask := func(name string, operation int) {
 				_, err := k.quiet(syscall.SYS_PRCTL, operation, unsafe.Pointer(out), 0, 0, 0)

@@ -38,4 +38,5 @@ func reset(t *testing.T) {
 	require.NoError(t, space.Mkdir(nil, "/tmp", 0o777))
 	require.NoError(t, space.Chmod(nil, "/tmp", 0o755, 0))
 	Start(space, true)
+	console.feed([]byte{frameEscape, frameStart})
 }

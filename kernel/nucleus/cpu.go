@@ -83,6 +83,18 @@ func seamNanotime1()
 //go:linkname seamNow goshawk.now
 func seamNow()
 
+// What only the assembly code uses.
+var (
+	_ = [...]uintptr{gsBaseMSR, fsBaseMSR, vectorSyscall}
+	_ = &bootStack
+	_ = boot
+	_ = apMain
+	_ = syscallEntry
+	_ = trapEntry
+	_ = signals
+	_ = afterSwitch
+)
+
 // entryPoints returns the addresses of the assembly code that only the CPU or a
 // thread switch enters.
 func entryPoints() (vectors, syscallInstruction, threadStart, apEntry uintptr)

@@ -41,7 +41,6 @@ var (
 func reservedEntry(prot uint64) uint64 { return entryReserved | prot<<protShift }
 
 func isPresent(e uint64) bool  { return e&amd64.PTE_P != 0 }
-func isReserved(e uint64) bool { return e&(amd64.PTE_P|entryReserved) == entryReserved }
 func isHuge(e uint64) bool     { return e&(amd64.PTE_P|amd64.PTE_PS) == amd64.PTE_P|amd64.PTE_PS }
 func frameOf(e uint64) uintptr { return uintptr(e & amd64.PTE_ADDR) }
 
@@ -147,7 +146,6 @@ type change struct {
 	pages int  // present pages that changed
 	freed bool // a table was freed
 	hole  bool // something in the range was not mapped
-	ok    bool
 }
 
 // maxInvalidate is how many pages are dropped from the TLB one by one.

@@ -6,7 +6,7 @@ BOOTS   := $(CURDIR)/out/boots
 run: qemu ## build cmd/hello and boot it
 	$(GOSHAWK) run ./cmd/hello
 
-test: qemu check ## all checks and tests, on the host and in guests
+test: qemu cc check ## all checks and tests, on the host and in guests
 	mkdir -p $(LOGS) && rm -f $(BOOTS)
 	GOSHAWK_BOOTS=$(BOOTS) GOSHAWK_LOGS=$(LOGS) go test -timeout 20m ./...
 	GOSHAWK_BOOTS=$(BOOTS) $(GOSHAWK) test -timeout 5m ./qemu/guest/...
@@ -20,12 +20,15 @@ check: ## formatting, go vet, staticcheck
 	go tool staticcheck -tests=false -tags goshawk ./arch/... ./boot ./fs/... ./kernel/...
 
 qemu: ## install QEMU if it is missing
-	@scripts/install-qemu
+	@scripts/install "$${GOSHAWK_QEMU:-qemu-system-x86_64}" qemu-system-x86
+
+cc: ## install a C compiler if it is missing: it builds QEMU's plugin that counts instructions
+	@scripts/install "$${CC:-cc}" "gcc libc6-dev"
 
 qemu-gdb: qemu ## boot cmd/hello and wait for gdb, whose command line it prints
 	$(GOSHAWK) run -accel tcg -gdb 1234 ./cmd/hello
 
-bench: qemu ## measure Goshawk and a Linux guest side by side
+bench: qemu cc ## measure Goshawk and a Linux guest side by side
 	go run ./qemu/bench
 
 conformance: qemu ## run the standard library's tests in guests, write docs/conformance.md
@@ -37,4 +40,4 @@ clean: ## remove what the targets have made
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-.PHONY: run test check qemu qemu-gdb bench conformance clean help
+.PHONY: run test check qemu cc qemu-gdb bench conformance clean help

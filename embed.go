@@ -8,5 +8,5 @@ import "embed"
 // and below goos/_src the files that replace or join files of GOROOT/src.
 // It also contains what lies beside them (tests, boot/image); goos chooses.
 //
-//go:embed arch boot fs kernel goos/_src
+//go:embed arch boot drivers fs kernel goos/_src
 var Sources embed.FS

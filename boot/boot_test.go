@@ -69,6 +69,16 @@ func TestRoot(t *testing.T) {
 	assert.ErrorContains(t, err, "the files of the image")
 }
 
+func TestProgram(t *testing.T) {
+	space, err := newRoot(nil, 1<<20)
+	require.NoError(t, err)
+	require.NoError(t, addProgram(space, "bin/prog", []byte("image")))
+	assert.Equal(t, "image", read(t, space, "/bin/prog"))
+	require.NoError(t, addProgram(space, "/bin/prog", []byte("other")))
+	assert.Equal(t, "image", read(t, space, "/bin/prog"), "a file that is there stays")
+	assert.ErrorContains(t, addProgram(space, "/bin/prog/x", nil), "/bin/prog/x")
+}
+
 func TestModule(t *testing.T) {
 	space, err := newRoot(nil, 1<<20)
 	require.NoError(t, err)

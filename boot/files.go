@@ -79,7 +79,7 @@ func addProgram(space *vfs.Namespace, path string, image []byte) error {
 		if err == nil {
 			f.Close()
 			var inode vfs.Inode
-			if inode, err = space.Inode(nil, path); err == nil {
+			if inode, err = space.Inode(nil, path, 0); err == nil {
 				err = tmpfs.Refer(inode, image)
 			}
 		}

@@ -18,10 +18,10 @@ func (ns *Namespace) Stat(dir *File, path string, flags int) (Stat, error) {
 	return l.inode().Stat()
 }
 
-// Inode returns the inode at path, following symbolic links: the key under
-// which a socket node's listener is found.
-func (ns *Namespace) Inode(dir *File, path string) (Inode, error) {
-	l, err := ns.resolve(dir, path, true)
+// Inode returns the inode at path: the key under which a socket node's listener
+// is found, and what a Watch watches. flags is 0 or AT_SYMLINK_NOFOLLOW.
+func (ns *Namespace) Inode(dir *File, path string, flags int) (Inode, error) {
+	l, err := ns.resolve(dir, path, flags&abi.AT_SYMLINK_NOFOLLOW == 0)
 	if err != nil {
 		return nil, err
 	}
@@ -94,14 +94,32 @@ func chmod(l location, mode uint32) error {
 	if l.inode().Type() == syscall.S_IFLNK {
 		return syscall.EOPNOTSUPP
 	}
-	return l.inode().SetAttr(Attr{Set: SetMode, Mode: mode & 0o7777})
+	return setAttr(l, Attr{Set: SetMode, Mode: mode & 0o7777})
 }
 
 func chown(l location, uid, gid uint32) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	return l.inode().SetAttr(Attr{Set: SetOwner, UID: uid, GID: gid})
+	return setAttr(l, Attr{Set: SetOwner, UID: uid, GID: gid})
+}
+
+// setAttr changes attributes and reports it. To set one of the times reports
+// as the access that it stands for.
+func setAttr(l location, a Attr) error {
+	if err := l.inode().SetAttr(a); err != nil {
+		return err
+	}
+	switch {
+	case a.Set == SetAtime:
+		happened(l, syscall.IN_ACCESS)
+	case a.Set == SetMtime:
+		happened(l, syscall.IN_MODIFY)
+	case a.Set == SetOwner && a.UID == NoID && a.GID == NoID:
+	default:
+		happened(l, syscall.IN_ATTRIB)
+	}
+	return nil
 }
 
 func utimes(l location, times [2]syscall.Timespec) error {
@@ -126,7 +144,7 @@ func utimes(l location, times [2]syscall.Timespec) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	return l.inode().SetAttr(a)
+	return setAttr(l, a)
 }
 
 // Truncate sets the size of a regular file, as truncate(2).
@@ -152,7 +170,11 @@ func (ns *Namespace) Truncate(dir *File, path string, size int64) error {
 	if !ok {
 		return syscall.EPERM
 	}
-	return c.Truncate(size)
+	if err := c.Truncate(size); err != nil {
+		return err
+	}
+	happened(l, syscall.IN_MODIFY)
+	return nil
 }
 
 // Statfs describes the file system at path, as statfs(2).

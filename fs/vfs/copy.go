@@ -42,6 +42,8 @@ func CopyFileRange(in *File, inOff *int64, out *File, outOff *int64, n int) (int
 		return 0, syscall.EXDEV
 	}
 	done, err := copyContent(in.content, inPos, out.content, outPos, n)
+	in.transferred(done, syscall.IN_ACCESS)
+	out.transferred(done, syscall.IN_MODIFY)
 	in.advance(inOff, done)
 	out.advance(outOff, done)
 	if done > 0 {

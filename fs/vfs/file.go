@@ -44,6 +44,13 @@ func (f *File) Close() error {
 	if f.refs.Add(-1) != 0 {
 		return nil
 	}
+	if !f.isPath() {
+		if f.canWrite() == nil {
+			happened(f.loc, syscall.IN_CLOSE_WRITE)
+		} else {
+			happened(f.loc, syscall.IN_CLOSE_NOWRITE)
+		}
+	}
 	locks.drop(f)
 	var err error
 	if f.handle != nil {
@@ -51,6 +58,7 @@ func (f *File) Close() error {
 	}
 	if a, ok := f.loc.inode().(Acquirer); ok {
 		a.Release()
+		removed(f.loc.inode())
 	}
 	return err
 }
@@ -112,6 +120,7 @@ func (f *File) Read(p []byte) (int, error) {
 	}
 	n, err := f.content.ReadAt(p, f.off)
 	f.off += int64(n)
+	f.transferred(n, syscall.IN_ACCESS)
 	return n, err
 }
 
@@ -136,7 +145,15 @@ func (f *File) Write(p []byte) (int, error) {
 	if n > 0 {
 		f.off, err = end, nil
 	}
+	f.transferred(n, syscall.IN_MODIFY)
 	return n, err
+}
+
+// transferred reports that n bytes were read or written.
+func (f *File) transferred(n int, event uint32) {
+	if n > 0 {
+		happened(f.loc, event)
+	}
 }
 
 // Pread reads at an offset.
@@ -164,7 +181,9 @@ func (f *File) Pread(p []byte, off int64) (int, error) {
 	if f.content == nil {
 		return 0, syscall.EISDIR
 	}
-	return f.content.ReadAt(p, off)
+	n, err := f.content.ReadAt(p, off)
+	f.transferred(n, syscall.IN_ACCESS)
+	return n, err
 }
 
 // Pwrite writes at an offset; with O_APPEND at the end all the same, as on
@@ -197,6 +216,7 @@ func (f *File) Pwrite(p []byte, off int64) (int, error) {
 	if n > 0 {
 		err = nil
 	}
+	f.transferred(n, syscall.IN_MODIFY)
 	return n, err
 }
 
@@ -303,7 +323,15 @@ func (f *File) Truncate(size int64) error {
 	if f.content == nil || f.canWrite() != nil {
 		return syscall.EINVAL
 	}
-	return f.content.Truncate(size)
+	return f.truncate(size)
+}
+
+func (f *File) truncate(size int64) error {
+	if err := f.content.Truncate(size); err != nil {
+		return err
+	}
+	happened(f.loc, syscall.IN_MODIFY)
+	return nil
 }
 
 // Fallocate reserves or frees space, as fallocate(2).
@@ -336,7 +364,11 @@ func (f *File) Fallocate(mode uint32, off, n int64) error {
 	if !ok {
 		return syscall.EOPNOTSUPP
 	}
-	return a.Allocate(mode, off, n)
+	if err := a.Allocate(mode, off, n); err != nil {
+		return err
+	}
+	happened(f.loc, syscall.IN_MODIFY)
+	return nil
 }
 
 // Sync writes the file back to what it is stored on, as fsync(2): EINVAL for
@@ -376,5 +408,7 @@ func (f *File) Bytes(off int64, n int) ([]byte, bool) {
 	if !ok || off < 0 || n < 0 {
 		return nil, false
 	}
-	return v.Bytes(off, n)
+	b, ok := v.Bytes(off, n)
+	f.transferred(len(b), syscall.IN_ACCESS)
+	return b, ok
 }

@@ -51,8 +51,12 @@ func (ns *Namespace) make(dir *File, path string, n NewNode) error {
 	if !ok {
 		return syscall.EPERM
 	}
-	_, err = d.Create(name, n)
-	return err
+	entry, err := d.Create(name, n)
+	if err != nil {
+		return err
+	}
+	named(d, name, entry.Inode(), syscall.IN_CREATE)
+	return nil
 }
 
 // place finds the directory and the name for something new.
@@ -116,13 +120,24 @@ func (ns *Namespace) Unlink(dir *File, path string, flags int) error {
 	if !ok {
 		return syscall.EPERM
 	}
-	if !rmdir {
-		return d.Unlink(last.name)
-	}
-	if victim.mount != w.at.mount {
+	if rmdir && victim.mount != w.at.mount {
 		return syscall.EBUSY
 	}
-	return d.Rmdir(last.name)
+	if rmdir {
+		err = d.Rmdir(last.name)
+	} else {
+		err = d.Unlink(last.name)
+	}
+	if err != nil {
+		return err
+	}
+	inode := victim.inode()
+	if !rmdir {
+		linksChanged(inode)
+	}
+	removed(inode)
+	named(d, last.name, inode, syscall.IN_DELETE)
+	return nil
 }
 
 // Rename moves a name, as renameat2(2) with flags 0, RENAME_NOREPLACE or
@@ -178,7 +193,22 @@ func (ns *Namespace) Rename(oldDir *File, oldPath string, newDir *File, newPath 
 	if !ok || !ok2 {
 		return syscall.EPERM
 	}
-	return d.Rename(oldLast.name, e, newLast.name, flags)
+	if err := d.Rename(oldLast.name, e, newLast.name, flags); err != nil {
+		return err
+	}
+	switch {
+	case !exists:
+		moved(d, oldLast.name, e, newLast.name, source.inode(), nil)
+	case source.inode() == target.inode():
+		// Two names of one file: nothing has happened.
+	case flags&abi.RENAME_EXCHANGE != 0:
+		moved(d, oldLast.name, e, newLast.name, source.inode(), nil)
+		moved(e, newLast.name, d, oldLast.name, target.inode(), nil)
+	default:
+		moved(d, oldLast.name, e, newLast.name, source.inode(), target.inode())
+		removed(target.inode())
+	}
+	return nil
 }
 
 // Link makes another name for a file, as linkat(2).
@@ -201,7 +231,12 @@ func (ns *Namespace) Link(oldDir *File, oldPath string, newDir *File, newPath st
 	if !ok || source.isDir() {
 		return syscall.EPERM
 	}
-	return d.Link(name, source.inode())
+	if err := d.Link(name, source.inode()); err != nil {
+		return err
+	}
+	linksChanged(source.inode())
+	named(d, name, source.inode(), syscall.IN_CREATE)
+	return nil
 }
 
 // Readlink returns the target of a symbolic link, as readlinkat(2): with an

@@ -96,6 +96,7 @@ func (ns *Namespace) create(at location, name string, flags int, mode uint32) (*
 	if err != nil {
 		return nil, err
 	}
+	named(dir, name, entry.Inode(), syscall.IN_CREATE)
 	return ns.openLocation(location{at.mount, entry}, flags, true)
 }
 
@@ -113,6 +114,7 @@ func openTemp(at location, flags int, mode uint32) (*File, error) {
 	}
 	f := newFile(location{at.mount, entry}, flags)
 	f.content, _ = entry.Inode().(Content)
+	happened(f.loc, syscall.IN_OPEN)
 	return f, nil
 }
 
@@ -145,17 +147,24 @@ func (ns *Namespace) openLocation(l location, flags int, created bool) (*File, e
 	if flags&abi.O_PATH != 0 {
 		return f, nil
 	}
-	if err := ns.attach(f, inode, typ, flags, created); err != nil {
+	if err := ns.attach(f, inode, typ, flags); err != nil {
 		if a, ok := inode.(Acquirer); ok {
 			a.Release()
 		}
 		return nil, err
 	}
+	happened(l, syscall.IN_OPEN)
+	if flags&syscall.O_TRUNC != 0 && f.content != nil && !created {
+		if err := f.truncate(0); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
 	return f, nil
 }
 
 // attach gives f the content or the handle of its inode.
-func (ns *Namespace) attach(f *File, inode Inode, typ uint32, flags int, created bool) (err error) {
+func (ns *Namespace) attach(f *File, inode Inode, typ uint32, flags int) (err error) {
 	if o, ok := inode.(HandleOpener); ok {
 		f.handle, err = o.OpenHandle(flags)
 		return err
@@ -169,9 +178,6 @@ func (ns *Namespace) attach(f *File, inode Inode, typ uint32, flags int, created
 		f.content, _ = inode.(Content)
 		if f.content == nil {
 			return syscall.EIO
-		}
-		if flags&syscall.O_TRUNC != 0 && !created {
-			return f.content.Truncate(0)
 		}
 	case syscall.S_IFIFO:
 		if ns.OpenFifo == nil {

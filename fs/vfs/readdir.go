@@ -58,6 +58,7 @@ func (f *File) ReadDir(p []byte) (int, error) {
 	if n == 0 && full {
 		return 0, syscall.EINVAL
 	}
+	happened(f.loc, syscall.IN_ACCESS)
 	return n, nil
 }
 

@@ -23,6 +23,7 @@
 //   - Fifos and devices are opened by the hooks Namespace.OpenFifo and
 //     Namespace.OpenDevice. For a socket node, Namespace.Inode gives the key
 //     under which its listener can be found.
+//   - A Watch reports what happens to a file (inotify(7)).
 //   - CopyFileRange is a function on two Files.
 //   - PathOf of a file without a path is the name given to NewFile.
 //
@@ -43,7 +44,7 @@
 //	Namespace.mountMu (serialises Mount)
 //	  locks inside file systems
 //	lockTable.mu (leaf)
-//	Watchers.mu (leaf; callbacks run without it)
+//	Watchers.mu, watchTable.mu (leaves; callbacks run without them)
 //
 // The mount table is replaced as a whole and read without a lock. No lock of
 // this package is held while a Handle reads, writes or opens.

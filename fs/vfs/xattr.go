@@ -157,7 +157,11 @@ func setxattr(l location, name string, value []byte, how int) error {
 	if err != nil {
 		return err
 	}
-	return x.Setxattr(name, value, how)
+	if err := x.Setxattr(name, value, how); err != nil {
+		return err
+	}
+	happened(l, syscall.IN_ATTRIB)
+	return nil
 }
 
 func removexattr(l location, name string) error {
@@ -165,7 +169,11 @@ func removexattr(l location, name string) error {
 	if err != nil {
 		return err
 	}
-	return x.Removexattr(name)
+	if err := x.Removexattr(name); err != nil {
+		return err
+	}
+	happened(l, syscall.IN_ATTRIB)
+	return nil
 }
 
 func changeXattrs(l location, name string) (Xattrs, error) {

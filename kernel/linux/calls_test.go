@@ -53,6 +53,10 @@ the call table, kernel/linux/calls_amd64.go, by `+"`go test ./kernel/linux -run 
 - **refused** (%d): always the same error, as a Linux that is locked down may answer.
 - **missing** (%d): ENOSYS. /proc/goshawk/syscalls counts who asks.
 
+Of the calls that wait, only pause ends with EINTR. The Go runtime has its signal handlers restart
+calls, and those which Linux never restarts (signal(7)) just go on waiting: poll, select, epoll_wait,
+nanosleep.
+
 An address that is not mapped, other than those of page zero, is a fault in the calling goroutine and
 not EFAULT.
 

@@ -129,7 +129,7 @@ func (t *terminal) feedFramed(c byte) {
 	case frameEnd:
 		t.closed = true
 	case frameInterrupt:
-		kill(0, int(syscall.SIGINT))
+		send(0, int(syscall.SIGINT))
 	}
 }
 
@@ -142,9 +142,9 @@ func (t *terminal) feedTyped(c byte) {
 		t.echo('^', c+'@', '\n')
 		t.line = t.line[:0]
 		if c == charInterrupt {
-			kill(0, int(syscall.SIGINT))
+			send(0, int(syscall.SIGINT))
 		} else {
-			kill(0, int(syscall.SIGQUIT))
+			send(0, int(syscall.SIGQUIT))
 		}
 		return
 	}
@@ -334,7 +334,18 @@ func (t *terminal) Ioctl(request uint, arg unsafe.Pointer) error {
 		return syscall.ENOTTY
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	typed := len(t.line) > 0
+	t.control(request, arg)
+	typed = typed && len(t.line) == 0
+	t.mu.Unlock()
+	if typed {
+		t.watchers.fire(readable | readNorm)
+	}
+	return nil
+}
+
+// control carries out a request that Ioctl has checked, with t locked.
+func (t *terminal) control(request uint, arg unsafe.Pointer) {
 	s := &t.termios
 	switch request {
 	case syscall.TCGETS:
@@ -350,14 +361,11 @@ func (t *terminal) Ioctl(request uint, arg unsafe.Pointer) error {
 		k := *(*kernelTermios)(arg)
 		s.Iflag, s.Oflag, s.Cflag, s.Lflag, s.Line = k.Iflag, k.Oflag, k.Cflag, k.Lflag, k.Line
 		copy(s.Cc[:], k.Cc[:])
-		if s.Lflag&syscall.ICANON == 0 && len(t.line) > 0 {
-			t.endLine() // what was typed so far is read as it is
-		}
 		if s.Lflag&syscall.ICANON == 0 {
+			t.endLine() // what was typed so far is read as it is
 			t.ends = nil
 		}
 	}
-	return nil
 }
 
 // pending returns the number of bytes that can be read (FIONREAD).

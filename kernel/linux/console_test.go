@@ -152,9 +152,14 @@ func TestConsoleTerminal(t *testing.T) {
 	tio.Iflag &^= syscall.ICRNL
 	tio.Oflag &^= syscall.OPOST
 	tio.Lflag &^= syscall.ECHO | syscall.ICANON | syscall.ISIG
+	k.input("par")
+	require.Zero(t, pollOpen(0, 1, 2))
+	host.polls = nil
 	_, err = k.quiet(syscall.SYS_IOCTL, 0, syscall.TCSETS, unsafe.Pointer(tio))
 	require.Zero(t, err)
 	output()
+	assert.Equal(t, "par", k.line(), "what was typed when raw mode began")
+	assert.Equal(t, []hostPoll{{1, 2, 'r'}}, host.polls)
 	k.input("\x03\r\x04")
 	assert.Equal(t, "\x03\r\x04", k.line())
 	k.quiet(syscall.SYS_WRITE, 1, []byte("\n"), 1)

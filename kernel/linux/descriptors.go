@@ -231,6 +231,8 @@ func pending(f *vfs.File) (int64, syscall.Errno) {
 		return int64(o.length), 0
 	case *terminalFile:
 		return int64(o.pending()), 0
+	case *inotify:
+		return int64(o.pending()), 0
 	}
 	return 0, syscall.ENOTTY
 }

@@ -64,7 +64,7 @@ func (e *eventfd) tryRead(b []byte) (int, syscall.Errno) {
 }
 
 func (e *eventfd) tryWrite(b []byte) (int, syscall.Errno) {
-	if len(b) < 8 {
+	if len(b) != 8 {
 		return 0, syscall.EINVAL
 	}
 	n := *(*uint64)(unsafe.Pointer(&b[0]))

@@ -224,11 +224,16 @@ func (p *pipe) resize(size int) (int, syscall.Errno) {
 		capacity *= 2
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if capacity < p.length {
+		p.mu.Unlock()
 		return 0, syscall.EBUSY
 	}
+	grown := capacity > p.capacity
 	p.capacity = capacity
+	p.mu.Unlock()
+	if grown {
+		p.watchers.fire(writable | writeNorm)
+	}
 	return capacity, 0
 }
 

@@ -146,3 +146,30 @@ func TestPipeAtomicWrites(t *testing.T) {
 		}
 	}
 }
+
+// A writer that waits for room gets it when the pipe is made larger.
+func TestPipeGrows(t *testing.T) {
+	k := goshawkKernel(t)
+	r, w := k.pipe(0)
+	k.quiet(syscall.SYS_WRITE, w, make([]byte, pipeSize), pipeSize)
+	require.Zero(t, pollOpen(uintptr(w), 1, 2))
+	assert.Empty(t, host.polls)
+	n, err := k.quiet(syscall.SYS_FCNTL, w, fSetPipeSize, 2*pipeSize)
+	require.Zero(t, err)
+	assert.Equal(t, 2*pipeSize, n)
+	assert.Equal(t, []hostPoll{{1, 2, 'w'}}, host.polls)
+	k.close(r, w)
+}
+
+// The parts of a writev arrive together: here there is no room for all of them.
+func TestWritevInOnePiece(t *testing.T) {
+	both(t, func(k *kernel) {
+		r, w := k.pipe(syscall.O_NONBLOCK)
+		k.do("F_SETPIPE_SZ", syscall.SYS_FCNTL, w, fSetPipeSize, 4096)
+		k.do("write", syscall.SYS_WRITE, w, make([]byte, 4090), 4090)
+		a, b := []byte("1234"), []byte("5678")
+		parts := []iovec{{&a[0], 4}, {&b[0], 4}}
+		k.do("writev", syscall.SYS_WRITEV, w, unsafe.Pointer(&parts[0]), 2)
+		k.close(r, w)
+	})
+}

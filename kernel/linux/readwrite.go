@@ -143,7 +143,35 @@ func vectored(a *args, offset int64, write bool) (uintptr, syscall.Errno) {
 	if len(list) == 0 {
 		list = []iovec{{}} // for the errors of the file
 	}
+	if len(list) > 1 && write {
+		if list, err = gather(list); err != 0 {
+			return 0, err
+		}
+	}
 	return eachVector(f, list, offset, write)
+}
+
+// gatherLimit is the most that a writev writes in one piece, so that nothing of others comes between.
+const gatherLimit = 64 << 10
+
+// gather returns a vector with the bytes of list in one part, or list if they are too many.
+func gather(list []iovec) ([]iovec, syscall.Errno) {
+	total := uint64(0)
+	for i := range list {
+		total += list[i].size
+	}
+	if total == 0 || total > gatherLimit {
+		return list, 0
+	}
+	all := make([]byte, 0, total)
+	for i := range list {
+		p, err := memory(unsafe.Pointer(list[i].base), uintptr(list[i].size))
+		if err != 0 {
+			return nil, err
+		}
+		all = append(all, p...)
+	}
+	return []iovec{{base: &all[0], size: total}}, 0
 }
 
 func sysReadv(a args) (uintptr, syscall.Errno)  { return vectored(&a, -1, false) }

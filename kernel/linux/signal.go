@@ -1,6 +1,9 @@
 package linux
 
-import "syscall"
+import (
+	"syscall"
+	"unsafe"
+)
 
 const lastSignal = 64
 
@@ -15,7 +18,7 @@ func sysKill(a args) (uintptr, syscall.Errno) {
 		if sig == 0 {
 			return 0, 0
 		}
-		return 0, kill(0, sig)
+		return 0, send(0, sig)
 	}
 	return 0, syscall.ESRCH
 }
@@ -36,14 +39,44 @@ func signalThread(tid, sig int) (uintptr, syscall.Errno) {
 	if tid <= 0 || sig < 0 || sig > lastSignal {
 		return 0, syscall.EINVAL
 	}
-	return 0, kill(tid, sig)
+	return 0, send(tid, sig)
 }
 
 // killThread sends a signal to the calling thread.
-func killThread(sig int) { kill(gettid(), sig) }
+func killThread(sig int) { send(gettid(), sig) }
 
-// sysPause is pause, which returns after a signal; the runtime handles every signal.
+// pauses are the calls that only a signal ends.
+var pauses waitQueue
+
+// send sends a signal to a thread, or to the process if tid is 0. One that has a handler ends pauses.
+// No other call ends with EINTR: the runtime asks for restarts, and those calls that Linux does not
+// restart (signal(7)) may go on waiting just as well.
+func send(tid, sig int) syscall.Errno {
+	err := kill(tid, sig)
+	if err == 0 && sig != 0 && handled(sig) {
+		pauses.fire(readable)
+	}
+	return err
+}
+
+// handled reports whether the runtime has a handler for a signal.
+func handled(sig int) bool {
+	var action struct { // struct sigaction of the kernel
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	_, _, err := raw(syscall.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&action)), unsafe.Sizeof(action.mask), 0, 0)
+	const ignore = 1 // SIG_IGN; SIG_DFL is 0
+	return err == 0 && action.handler > ignore
+}
+
+// sysPause is pause: it waits for a signal.
 func sysPause(args) (uintptr, syscall.Errno) {
-	blockEnter()
-	select {}
+	w := newWaiter()
+	w.watch.mask = readable
+	pauses.add(&w.watch)
+	w.park(never)
+	pauses.remove(&w.watch)
+	w.release()
+	return 0, syscall.EINTR
 }

@@ -38,9 +38,7 @@ func sysSyncFileRange(a args) (uintptr, syscall.Errno) {
 	})
 }
 
-const (
-	lastAdvice = 5 // POSIX_FADV_NOREUSE
-)
+const lastAdvice = 5 // POSIX_FADV_NOREUSE
 
 // sysFadvise is fadvise64: advice about files in memory changes nothing.
 func sysFadvise(a args) (uintptr, syscall.Errno) {

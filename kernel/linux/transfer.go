@@ -21,9 +21,10 @@ func sysSendfile(a args) (uintptr, syscall.Errno) {
 		return 0, err
 	}
 	defer in.Close()
+	reads, _ := accessMode(in)
+	_, writes := accessMode(out)
 	switch {
-	case in.Flags()&(syscall.O_ACCMODE|abi.O_PATH) != syscall.O_RDONLY && in.Flags()&syscall.O_ACCMODE != syscall.O_RDWR,
-		out.Flags()&syscall.O_ACCMODE == syscall.O_RDONLY:
+	case !reads || !writes:
 		return 0, syscall.EBADF
 	case in.Inode().Type() != syscall.S_IFREG, out.Flags()&syscall.O_APPEND != 0:
 		return 0, syscall.EINVAL
@@ -120,7 +121,7 @@ func sysMemfdCreate(a args) (uintptr, syscall.Errno) {
 	if flags&^(memfdCloexec|memfdAllowSealing|memfdNoexecSeal|memfdExec) != 0 {
 		return 0, syscall.EINVAL
 	}
-	f, err := space().Open(nil, "/", abi.O_TMPFILE|abi.O_LARGEFILE|syscall.O_RDWR, 0o777)
+	f, err := space().Open(nil, "/", abi.O_TMPFILE|abi.O_LARGEFILE|syscall.O_EXCL|syscall.O_RDWR, 0o777)
 	if err != nil {
 		return 0, errno(err)
 	}

@@ -101,6 +101,14 @@ func TestEventfd(t *testing.T) {
 	})
 }
 
+// A write is of one number and no more, as on recent releases of Linux; others ignore what follows it.
+func TestEventfdWritesOne(t *testing.T) {
+	k := goshawkKernel(t)
+	e := k.fd("eventfd2", syscall.SYS_EVENTFD2, 0, 0)
+	_, err := k.quiet(syscall.SYS_WRITE, e, make([]byte, 16), 16)
+	assert.Equal(t, syscall.EINVAL, err)
+}
+
 func TestTimerfd(t *testing.T) {
 	both(t, func(k *kernel) {
 		f := k.fd("timerfd_create", syscall.SYS_TIMERFD_CREATE, clockMonotonic, syscall.O_NONBLOCK)

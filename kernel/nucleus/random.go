@@ -57,14 +57,19 @@ func random(a, n uintptr) {
 	if !userRange(a, n) {
 		return
 	}
+	var block [512]byte
 	for n > 0 {
-		var block [64]byte
 		b := min(n, unsafe.Sizeof(block))
 		generatorLock.lock()
 		generator.Read(&block[0], b)
 		generatorLock.unlock()
-		for i := uintptr(0); i < b; i++ {
-			*(*byte)(at(a + i)) = block[i]
+		from := addr(&block[0])
+		i := uintptr(0)
+		for ; i+8 <= b; i += 8 {
+			store64(a+i, load64(from+i))
+		}
+		for ; i < b; i++ {
+			*(*byte)(at(a + i)) = *(*byte)(at(from + i))
 		}
 		a, n = a+b, n-b
 	}

@@ -56,7 +56,7 @@ func TestBlock(t *testing.T) {
 				tail[1+i] = binary.LittleEndian.Uint32(b[4*i:])
 			}
 			var out [blockWords]uint32
-			chacha20(&out, &key, tail)
+			chacha20(&out, &key, &tail)
 			assert.Equal(t, unhex(t, test.want), toBytes(out[:]))
 		})
 	}
@@ -70,9 +70,9 @@ func toBytes(words []uint32) (b []byte) {
 }
 
 // TestReadIsTheKeyStream checks for every length around the block size that Read gives the key
-// stream after its first block, writes no byte more, and replaces the key by the first block.
+// stream after its first 32 bytes, writes no byte more, and replaces the key by those.
 func TestReadIsTheKeyStream(t *testing.T) {
-	for n := range 3*blockSize + 2 {
+	for n := range 3*4*blockWords + 2 {
 		d := DRBG{key: [keyWords]uint32{1, 2, 3, 4, 5, 6, 7, 8}}
 		key := d.key
 		var stream []byte
@@ -83,7 +83,7 @@ func TestReadIsTheKeyStream(t *testing.T) {
 		}
 		got := bytes.Repeat([]byte{0xaa}, n+8)
 		d.Read(&got[0], uintptr(n))
-		require.Equal(t, stream[blockSize:blockSize+n], got[:n])
+		require.Equal(t, stream[4*keyWords:4*keyWords+n], got[:n])
 		require.Equal(t, bytes.Repeat([]byte{0xaa}, 8), got[n:])
 		require.Equal(t, stream[:4*keyWords], toBytes(d.key[:]))
 	}
@@ -94,7 +94,7 @@ func TestCounterIsWide(t *testing.T) {
 	var low, high, want [blockWords]uint32
 	block(&low, &key, 5)
 	block(&high, &key, 1<<32|5)
-	chacha20(&want, &key, [4]uint32{5, 1, 0, 0})
+	chacha20(&want, &key, &[4]uint32{5, 1, 0, 0})
 	assert.NotEqual(t, low, high)
 	assert.Equal(t, want, high)
 }

@@ -364,3 +364,24 @@ func TestSuites(t *testing.T) {
 		})
 	}
 }
+
+// TestReleases boots a program built by each of the Go releases that Goshawk supports.
+func TestReleases(t *testing.T) {
+	for _, release := range []string{"go1.26.8", "go1.27.1"} {
+		t.Run(release, func(t *testing.T) {
+			image := filepath.Join(t.TempDir(), "prog.elf")
+			var messages bytes.Buffer
+			r, err := goos.Build(t.Context(), goos.BuildOptions{Package: "./guest/prog", Output: image,
+				Stdout: &messages, Stderr: &messages, Env: []string{"GOTOOLCHAIN=" + release}})
+			require.NoError(t, err, messages.String())
+			require.Equal(t, release, r.Toolchain.Version)
+			got := qemu.Run(t, image, qemu.CPUs(2), qemu.Env("GOGC=1"), qemu.Args("collect", "300"))
+			require.NoError(t, got.Err)
+			assert.Equal(t, "collected\n", got.Console)
+			got = qemu.Run(t, image, qemu.Args("nil"))
+			require.NoError(t, got.Err)
+			assert.Equal(t, 2, got.Status)
+			assert.Contains(t, got.Console, "main.main()")
+		})
+	}
+}

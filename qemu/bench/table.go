@@ -91,9 +91,9 @@ func (r *row) verdict() string {
 	}
 	switch {
 	case better >= 1.03:
-		return fmt.Sprintf("%.3g × better", better)
+		return number(better) + " × better"
 	case better <= 1/1.03:
-		return fmt.Sprintf("**%.3g × worse**", 1/better)
+		return "**" + number(1/better) + " × worse**"
 	}
 	return "same"
 }

@@ -51,7 +51,7 @@ func main() {
 	flag.IntVar(&b.runs, "runs", 5, "`number` of runs of what is timed")
 	flag.BoolVar(&b.short, "short", false, "a fast subset: one run, no search for the smallest memory, no idle guests")
 	kernel := flag.String("linux", "", "a Linux kernel to compare with, an ELF `file` with a PVH note (default Debian's, by apt)")
-	flag.Func("accel", "`kvm`, tcg, or auto, for what is not counted in instructions (default auto)", func(s string) error {
+	flag.Func("accel", "the `accelerator` (kvm, tcg or auto) for what is not counted in instructions (default auto)", func(s string) error {
 		b.accel = qemu.Accel(s)
 		return (&qemu.Machine{Accel: b.accel}).Check()
 	})

@@ -128,7 +128,7 @@ func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, diviso
 	fmt.Fprintf(w, "\n%s: %.0f instructions\n%12s %7s %9s  function\n", title, float64(total)/divisor, "instructions", "share", "calls")
 	for _, name := range names[:min(len(names), functionsShown)] {
 		e := byName[name]
-		fmt.Fprintf(w, "%12.0f %6.1f%% %9.0f  %s\n", float64(e.instructions)/divisor,
+		fmt.Fprintf(w, "%12.0f %6.1f%% %9.4g  %s\n", float64(e.instructions)/divisor,
 			100*float64(e.instructions)/float64(total), float64(e.calls)/divisor, name)
 	}
 	return nil

@@ -19,11 +19,12 @@
 //
 // # Locks
 //
-// Both are spinlocks, taken in nucleus mode only, in this order:
+// All are spinlocks, taken in nucleus mode only, in this order:
 //
 //	sched   threads, run queues, futexes, timers, signals
 //	  memory  page tables and page frames
 //	    console  the serial port
+//	generatorLock  the random generator; nothing is taken under it
 //
 // The program's memory may be touched in nucleus mode: a fault on it takes the
 // memory lock. So it is not touched with that lock held.

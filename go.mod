@@ -1,6 +1,6 @@
 module github.com/goshawk-os/goshawk
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
@@ -18,6 +18,7 @@ require (
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
+	gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 )
 

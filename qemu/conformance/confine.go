@@ -15,7 +15,7 @@ import (
 const confinedVerb = "confined"
 
 // runConfined replaces this process by the program args[0], with the same name and arguments, on a
-// Linux that has neither processes nor sockets to give.
+// Linux that has no processes to give.
 func runConfined(args []string) error {
 	// The filter is the thread's, and exec keeps the filter of the thread that calls it.
 	runtime.LockOSThread()
@@ -30,8 +30,8 @@ func runConfined(args []string) error {
 	return fmt.Errorf("starting %s: %w", args[0], unix.Exec(args[0], args, os.Environ()))
 }
 
-// confinement is a filter that refuses with the errors of the guest what it does not have: fork,
-// vfork, clone3 and clone of anything but a thread with ENOSYS, sockets with EAFNOSUPPORT.
+// confinement is a filter that refuses with the error of the guest what it does not have: fork, vfork,
+// clone3 and clone of anything but a thread, with ENOSYS.
 func confinement() []unix.SockFilter {
 	// Offsets in struct seccomp_data (linux/seccomp.h): the call's number, and its first argument.
 	const number, argument = 0, 16
@@ -47,14 +47,8 @@ func confinement() []unix.SockFilter {
 	}
 	const refuse = unix.SECCOMP_RET_ERRNO
 	filter := []unix.SockFilter{load(number)}
-	for _, call := range []struct{ number, errno uint32 }{
-		{unix.SYS_FORK, uint32(unix.ENOSYS)},
-		{unix.SYS_VFORK, uint32(unix.ENOSYS)},
-		{unix.SYS_CLONE3, uint32(unix.ENOSYS)},
-		{unix.SYS_SOCKET, uint32(unix.EAFNOSUPPORT)},
-		{unix.SYS_SOCKETPAIR, uint32(unix.EAFNOSUPPORT)},
-	} {
-		filter = append(filter, unless(unix.BPF_JEQ, call.number, 1), answer(refuse|call.errno))
+	for _, call := range []uint32{unix.SYS_FORK, unix.SYS_VFORK, unix.SYS_CLONE3} {
+		filter = append(filter, unless(unix.BPF_JEQ, call, 1), answer(refuse|uint32(unix.ENOSYS)))
 	}
 	return append(filter,
 		unless(unix.BPF_JEQ, unix.SYS_CLONE, 3),

@@ -1,7 +1,7 @@
 //go:build linux && amd64
 
 // Conformance runs the standard library's own tests, unmodified, in the guest and on Linux as root
-// with neither processes nor sockets, and writes docs/conformance.md: where the two differ, and why.
+// without processes, and writes docs/conformance.md: where the two differ, and why.
 //
 // Usage: go run ./qemu/conformance [flags] [packages]
 //

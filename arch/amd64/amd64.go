@@ -97,6 +97,12 @@ func In16(port uint16) uint16
 // Out16 writes an I/O port of 16 bits.
 func Out16(port uint16, v uint16)
 
+// In32 reads an I/O port of 32 bits.
+func In32(port uint16) uint32
+
+// Out32 writes an I/O port of 32 bits.
+func Out32(port uint16, v uint32)
+
 // OutBytes writes n bytes from addr to one I/O port (REP OUTSB).
 func OutBytes(port uint16, addr, n uintptr)
 
@@ -166,8 +172,22 @@ func Halt()
 // Undefined raises the invalid-opcode exception.
 func Undefined()
 
-// Load32 and Store32 access a device register: exactly one access of 32 bits.
+// Load8 reads a device register: exactly one access of 8 bits. So do the functions
+// below with their width, and each is in program order with the others, since
+// device memory is uncached (SDM 12.3).
+func Load8(addr uintptr) uint8
+
+// Store8 writes a device register.
+func Store8(addr uintptr, v uint8)
+
+// Load16 reads a device register.
+func Load16(addr uintptr) uint16
+
+// Store16 writes a device register.
+func Store16(addr uintptr, v uint16)
+
+// Load32 reads a device register.
 func Load32(addr uintptr) uint32
 
-// Store32 is described at Load32.
+// Store32 writes a device register.
 func Store32(addr uintptr, v uint32)

@@ -65,6 +65,10 @@ type Function struct {
 	SubsystemID    uint16
 
 	config Config
+	bars   [6]struct { // what MemoryBAR has found
+		bar BAR
+		err error
+	}
 }
 
 // Read reads the function's configuration space at off, a multiple of 4.
@@ -148,11 +152,21 @@ func (b BAR) Contains(off, size uint64) bool {
 }
 
 // MemoryBAR returns the memory behind a base address register, 0 to 5 (PCI
-// 6.2.5.1). The function must not be in use: for a moment it does not answer.
+// 6.2.5.1). The function must not be in use: it answers no accesses to memory or
+// ports from then on until Enable.
 func (f *Function) MemoryBAR(index int) (BAR, error) {
-	if index < 0 || index > 5 {
+	if index < 0 || index >= len(f.bars) {
 		return BAR{}, f.wrap(ErrBAR)
 	}
+	// Capabilities share base address registers, and each access is an exit.
+	b := &f.bars[index]
+	if b.bar == (BAR{}) && b.err == nil {
+		b.bar, b.err = f.readBAR(index)
+	}
+	return b.bar, b.err
+}
+
+func (f *Function) readBAR(index int) (BAR, error) {
 	off := uint8(cfgBAR + 4*index)
 	low := f.Read(off)
 	wide := low&6 == 4
@@ -160,8 +174,9 @@ func (f *Function) MemoryBAR(index int) (BAR, error) {
 		return BAR{}, f.wrap(ErrBAR)
 	}
 
-	command := f.Read(cfgCommand) & commandMask
-	f.Write(cfgCommand, command&^(commandMemory|commandIO))
+	if command := f.Read(cfgCommand) & commandMask; command&(commandMemory|commandIO) != 0 {
+		f.Write(cfgCommand, command&^(commandMemory|commandIO))
+	}
 	size := func(off uint8) (value, mask uint32) {
 		value = f.Read(off)
 		f.Write(off, ^uint32(0))
@@ -178,7 +193,6 @@ func (f *Function) MemoryBAR(index int) (BAR, error) {
 	} else {
 		sizes |= 0xffffffff << 32
 	}
-	f.Write(cfgCommand, command)
 
 	// What remains is ones down to the size: 2^n = -mask.
 	n := -sizes

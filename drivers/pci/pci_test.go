@@ -94,8 +94,14 @@ func TestMemoryBAR(t *testing.T) {
 			got, err := f.MemoryBAR(test.index)
 			require.ErrorIs(t, err, test.err)
 			assert.Equal(t, test.want, got)
-			assert.Equal(t, before, device.Words, "the registers are as before")
+			after := device.Words
+			after[cfgCommand/4] |= before[cfgCommand/4] & (commandMemory | commandIO)
+			assert.Equal(t, before, after, "the registers are as before, but for what Enable turns on")
 			assert.False(t, device.Moved, "the size was read while the device answered")
+			device.Words = [64]uint32{}
+			again, err := f.MemoryBAR(test.index)
+			require.ErrorIs(t, err, test.err)
+			assert.Equal(t, got, again, "read once")
 			if err != nil {
 				assert.Contains(t, err.Error(), "PCI device 00:00.0 (1af4:1041): ")
 			}

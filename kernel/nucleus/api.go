@@ -34,10 +34,6 @@ func ConsoleRead(p []byte) int {
 	return int(n)
 }
 
-// Wait parks the calling goroutine until an interrupt line has been raised since
-// the last Wait for it. One goroutine may wait for a line.
-func Wait(line int) { waitLine(line) }
-
 // CommandLine returns the kernel's command line as the loader gave it.
 func CommandLine() string {
 	return unsafe.String((*byte)(at(commandLine)), commandLineSize)

@@ -134,29 +134,37 @@ func setTimer(when int64) {
 	apicWrite(apicTimerInitial, uint32(ticks))
 }
 
-// Interrupt lines of the I/O APIC are numbered like the lines of the kernel: a
-// line's number decides its vector.
-func routeLine(line int, in acpi.Interrupt) bool {
+// routeLine makes an input of an I/O APIC interrupt a CPU for a line. It reports
+// false if there is no such input or the CPU has no vector left.
+func routeLine(line int, c *cpu, in acpi.Interrupt) bool {
 	for i := 0; i < tables.IOAPICCount; i++ {
 		io := &tables.IOAPICs[i]
 		base := mapDevice(uintptr(io.Address), pageSize)
+		routing.lock()
 		amd64.Store32(base+ioapicSelect, ioapicVersion)
 		inputs := amd64.Load32(base+ioapicWindow)>>16&0xff + 1
 		if in.GSI < io.GSIBase || in.GSI-io.GSIBase >= inputs {
+			routing.unlock()
 			continue
 		}
-		low := uint32(vectorLine + line)
+		low := newVector(c, line)
+		if low == 0 {
+			routing.unlock()
+			return false
+		}
 		if in.Level {
 			low |= redirectLevel
 		}
 		if in.ActiveLow {
 			low |= redirectLowTrue
 		}
-		reg := ioapicEntry + 2*(in.GSI-io.GSIBase)
-		amd64.Store32(base+ioapicSelect, reg+1)
-		amd64.Store32(base+ioapicWindow, cpus[0].apicID<<24)
-		amd64.Store32(base+ioapicSelect, reg)
+		r := &routes[line%maxLines]
+		r.ioapic, r.entry, r.low, r.gsi = base, ioapicEntry+2*(in.GSI-io.GSIBase), low, in.GSI
+		amd64.Store32(base+ioapicSelect, r.entry+1)
+		amd64.Store32(base+ioapicWindow, c.apicID<<24)
+		amd64.Store32(base+ioapicSelect, r.entry)
 		amd64.Store32(base+ioapicWindow, low)
+		routing.unlock()
 		return true
 	}
 	return false

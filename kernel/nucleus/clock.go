@@ -295,7 +295,7 @@ func readWallClock() {
 	if unix != 0 {
 		setWall(unix)
 	}
-	if ok && routeLine(lineRTC, isaInterrupt(rtcIRQ)) {
+	if ok && routeLine(lineRTC, &cpus[0], isaInterrupt(rtcIRQ)) {
 		cmos(rtcStatusC)
 		setCMOS(rtc.StatusB, cmos(rtc.StatusB)|rtcUpdateInterrupt)
 	}

@@ -54,7 +54,7 @@ func setupConsole() {
 
 // listenConsole turns on the receive interrupt.
 func listenConsole() {
-	if !routeLine(LineConsole, isaInterrupt(uartIRQ)) {
+	if !routeLine(LineConsole, &cpus[0], isaInterrupt(uartIRQ)) {
 		say("goshawk: console: no I/O APIC input for IRQ 4; there is no input\n")
 		return
 	}

@@ -44,6 +44,10 @@ type cpu struct {
 	dead       uintptr    // thread that exited and is still on its stack
 	reschedule uint32     // a time slice has ended or a better thread is ready
 
+	// Lines by vector, from vectorLine on; 0 is none. Protected by routing.
+	lines     [lineVectors]uint8
+	lineCount uint32 // vectors that have lines
+
 	flushed uint32 // generation of the address space that this CPU's TLB has seen
 
 	idle thread // runs when nothing else does

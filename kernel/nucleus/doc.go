@@ -24,6 +24,7 @@
 //	sched   threads, run queues, futexes, timers, signals
 //	  memory  page tables and page frames
 //	    console  the serial port
+//	routing  interrupt vectors and I/O APICs; nothing is taken under it
 //	generatorLock  the random generator; nothing is taken under it
 //
 // The program's memory may be touched in nucleus mode: a fault on it takes the

@@ -15,12 +15,19 @@ const directMap = 0xffff_8000_0000_0000
 func forgetPage(a uintptr) { amd64.Invlpg(a) }
 func forgetAll()           { amd64.WriteCR3(rootTable) }
 
+// touch makes a page fault at a give memory to it. Thread mode.
+func touch(a uintptr) { amd64.Load8(a) }
+
 // What the overlay's part of package runtime supplies.
 
 // waitLine parks the goroutine until a line is raised.
 //
 //go:linkname waitLine goshawk.waitLine
 func waitLine(line int)
+
+// linesMarked is where the runtime takes lines from.
+//
+//go:linkname linesMarked goshawk.linesMarked
 
 // symbol names the function, file and line of an instruction, without
 // allocating. It may be called in nucleus mode.

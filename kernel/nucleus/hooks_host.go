@@ -16,6 +16,8 @@ var forgotten struct{ pages, all int }
 func forgetPage(a uintptr) { forgotten.pages++ }
 func forgetAll()           { forgotten.all++ }
 
+func touch(a uintptr) { fault(a, false, false) }
+
 func waitLine(line int) { select {} }
 
 func symbol(pc uintptr) (name, file string, line int) { return "", "", 0 }

@@ -11,6 +11,17 @@ import (
 // status. The port reads as its own number when the device is there.
 const exitPort = 0xe9
 
+// TellHost writes a line to the debug port, for `goshawk run`. One goroutine at a time may call it.
+func TellHost(line string) {
+	if amd64.In8(exitPort) != exitPort {
+		return
+	}
+	for i := range len(line) {
+		amd64.Out8(exitPort, line[i])
+	}
+	amd64.Out8(exitPort, '\n')
+}
+
 var poweringOff uint32
 
 // exitFailure is the exit status when the nucleus itself fails.
@@ -25,6 +36,7 @@ func powerOff(status int) {
 		amd64.Pause() // until the last byte has left
 	}
 	if amd64.In8(exitPort) == exitPort {
+		amd64.Out8(exitPort, '\n') // ends what TellHost may have begun
 		for d := 100; d > 0; d /= 10 {
 			if status >= d || d == 1 {
 				amd64.Out8(exitPort, uint8('0'+status/d%10))

@@ -52,6 +52,20 @@ func seedRandom() {
 	}
 }
 
+// seedFrom mixes 32 bytes at a, the program's memory, into the generator.
+func seedFrom(a uintptr) {
+	if !userRange(a, 32) {
+		return
+	}
+	var seed [4]uint64
+	for i := range seed {
+		seed[i] = load64(a + uintptr(i)*8)
+	}
+	generatorLock.lock()
+	generator.Seed((*[32]byte)(unsafe.Pointer(&seed)))
+	generatorLock.unlock()
+}
+
 // random fills n bytes at a, the program's memory.
 func random(a, n uintptr) {
 	if !userRange(a, n) {

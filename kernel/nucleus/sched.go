@@ -12,13 +12,16 @@ var sched spinlock
 // nanoseconds.
 const timeSlice = 10_000_000
 
-// makeReady gives a thread that is in no queue to a CPU: the one it ran on last
-// if that is idle, else any idle one, else this one's queue. sched is held.
+// makeReady gives a thread that is in no queue to a CPU: this one if it is idle,
+// else the one it ran on last if that is, else any idle one, else this one's
+// queue. sched is held.
 func makeReady(t *thread) {
 	t.state = stateReady
 	me := cpuAt(thisCPU())
 	c := &cpus[t.cpu]
-	if c.idling == 0 || c.online == 0 {
+	if me.idling != 0 && me.queue.empty() {
+		c = me // in an interrupt: this CPU is awake, another would have to be woken
+	} else if c.idling == 0 || c.online == 0 {
 		if me.idling == 0 {
 			c = me
 		}
@@ -179,6 +182,12 @@ func idleLoop() {
 			c.idling = 0
 			c.idle.state = stateReady
 			schedule()
+			continue
+		}
+		if eventWaiter != 0 && anyLine() {
+			// Raised while all CPUs were busy, and nobody looked since.
+			unblock(threadAt(eventWaiter), 0)
+			sched.unlock()
 			continue
 		}
 		c.idling = 1

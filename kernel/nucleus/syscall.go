@@ -115,9 +115,11 @@ func syscallEntry(r *regs) {
 			result = 0
 		}
 	case callPollWait:
-		result = pollWait(int64(a1))
+		pollWait(int64(a1))
+		result = 0
 	case callPollBreak:
-		raiseLine(lineBreak)
+		breakPoll()
+		result = 0
 	case callConsoleRead:
 		result = consoleRead(a1, a2)
 	case callRandom:
@@ -128,6 +130,20 @@ func syscallEntry(r *regs) {
 		result = nextThread(int32(a1))
 	case callCPU:
 		result = uintptr(cpuAt(thisCPU()).id)
+	case callSeed:
+		seedFrom(a1)
+		result = 0
+	case callAllocate:
+		result = allocateContiguous(a1)
+	case callMapDevice:
+		result = mapDeviceMemory(a1, a2)
+	case callConnect:
+		result = connect(uint32(a1))
+	case callMessage:
+		result = newMessage(a1)
+	case callUnmask:
+		unmask(a1)
+		result = 0
 	default:
 		result = errno(syscall.ENOSYS)
 	}
@@ -136,13 +152,19 @@ func syscallEntry(r *regs) {
 
 // Calls that Linux does not have, for the kernel above the nucleus.
 const (
-	callPollWait = 0x676f0000 + iota // wait for a line: result is the set of lines
+	callPollWait = 0x676f0000 + iota // wait until a line is marked
 	callPollBreak
 	callConsoleRead
 	callRandom
 	callCPUTime
 	callNextThread
 	callCPU
+	callSeed
+	callAllocate
+	callMapDevice
+	callConnect
+	callMessage
+	callUnmask
 )
 
 // Identity is what the kernel above the nucleus knows of the process and the

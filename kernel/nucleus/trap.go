@@ -8,7 +8,8 @@ import (
 
 // Interrupt vectors. A vector's upper half is its priority.
 const (
-	vectorLine       = 0x20 // first of the I/O APIC's lines
+	vectorLine       = 0x20 // first of those that lines have
+	lineVectors      = 0x40
 	vectorReschedule = 0x60
 	vectorFlush      = 0x61
 	vectorTimer      = 0x70
@@ -35,7 +36,7 @@ func trapEntry(r *regs) {
 		flushIfAsked()
 	case r.vector == vectorSpurious:
 	default:
-		lineInterrupt(int(r.vector - vectorLine))
+		lineInterrupt(r.vector)
 		endInterrupt()
 	}
 	if !nested {

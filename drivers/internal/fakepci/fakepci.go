@@ -26,7 +26,11 @@ func (p *Ports) target() (*Function, int) {
 
 // In32 implements platform.Ports.
 func (p *Ports) In32(port uint16) uint32 {
-	if port != 0xcfc {
+	switch port {
+	case 0xcf8:
+		return p.address
+	case 0xcfc:
+	default:
 		panic("fakepci: unknown port")
 	}
 	f, word := p.target()

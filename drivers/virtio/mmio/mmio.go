@@ -5,6 +5,7 @@ package mmio
 import (
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/goshawk-os/goshawk/drivers/platform"
 	"github.com/goshawk-os/goshawk/drivers/virtio"
@@ -50,6 +51,22 @@ type Slot struct {
 	Addr uint64 // physical address of the registers
 	Size uint64 // bytes of them, with the configuration
 	IRQ  int    // global system interrupt
+}
+
+// ParseSlot reads a slot as the command line names it, SIZE@ADDRESS:IRQ with the
+// size in bytes or followed by K, and numbers as in Go (Linux,
+// drivers/virtio/virtio_mmio.c).
+func ParseSlot(text string) (Slot, bool) {
+	size, rest, _ := strings.Cut(text, "@")
+	addr, irq, _ := strings.Cut(rest, ":")
+	unit := uint64(1)
+	if k, ok := strings.CutSuffix(size, "K"); ok {
+		size, unit = k, 1024
+	}
+	n, err1 := strconv.ParseUint(size, 0, 32)
+	a, err2 := strconv.ParseUint(addr, 0, 64)
+	i, err3 := strconv.ParseUint(irq, 0, 16)
+	return Slot{Addr: a, Size: n * unit, IRQ: int(i)}, err1 == nil && err2 == nil && err3 == nil
 }
 
 // A SlotError says why the device of a slot cannot be used.

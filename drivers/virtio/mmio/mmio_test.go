@@ -209,3 +209,23 @@ func TestQueueReadyAfterReset(t *testing.T) {
 	_, err := rng.Open(tr, f.Memory)
 	assert.ErrorIs(t, err, virtio.ErrQueueInUse)
 }
+
+func TestParseSlot(t *testing.T) {
+	for text, want := range map[string]Slot{
+		"512@0xfeb00000:5":      {0xfeb00000, 512, 5},
+		"4K@0x100000000:0x2f":   {0x1_0000_0000, 4096, 47},
+		"0x200@4273995776:12:1": {},
+		"512@0xfeb00000":        {},
+		"@0xfeb00000:5":         {},
+		"512@:5":                {},
+		"-1@0xfeb00000:5":       {},
+		"99999999999@0x1:5":     {},
+		"":                      {},
+	} {
+		got, ok := ParseSlot(text)
+		assert.Equal(t, want != Slot{}, ok, text)
+		if ok {
+			assert.Equal(t, want, got, text)
+		}
+	}
+}

@@ -68,6 +68,10 @@ type Options struct {
 	Pairs int
 	// QueueSize is the largest size of a queue, a power of two; 0 is 256.
 	QueueSize int
+	// CopyLimit is the longest frame in bytes that is copied when it is sent,
+	// into a block of that size for each descriptor: the device gets one
+	// segment, whose address is known, and the sender its memory at once.
+	CopyLimit int
 	// LinkChanged is called when the link went up or down, on the goroutine
 	// in Wait or WaitConfig. It may be nil.
 	LinkChanged func(up bool)

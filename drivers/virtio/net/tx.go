@@ -22,8 +22,8 @@ type Completer interface {
 }
 
 const (
-	headerStride = 16 // of the headers in memory
-	reapBatch    = 32
+	slotAlign = 16 // of the slots in memory
+	reapBatch = 32
 )
 
 // A TxQueue sends. Its methods may be called by several goroutines at once.
@@ -33,8 +33,9 @@ type TxQueue struct {
 	mu       sync.Mutex
 	queue    *virtio.Queue
 	sent     []Completer // by head
-	headers  []byte      // headerStride each, by head
-	addr     uint64      // of headers
+	slots    []byte      // slot bytes each, by head: the header, and a frame that is copied
+	slot     int
+	addr     uint64 // of slots
 	segments []platform.Segment
 	stats    TxStats
 }
@@ -52,7 +53,8 @@ func newTxQueue(d *Device, pair int) (*TxQueue, error) {
 	if err != nil {
 		return nil, err
 	}
-	headers, addr, err := d.dev.Memory().Allocate(queue.Size() * headerStride)
+	slot := (HeaderSize + d.options.CopyLimit + slotAlign - 1) &^ (slotAlign - 1)
+	slots, addr, err := d.dev.Memory().Allocate(queue.Size() * slot)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +62,16 @@ func newTxQueue(d *Device, pair int) (*TxQueue, error) {
 		device:   d,
 		queue:    queue,
 		sent:     make([]Completer, queue.Size()),
-		headers:  headers,
+		slots:    slots,
+		slot:     slot,
 		addr:     addr,
 		segments: make([]platform.Segment, 0, 64),
 	}, nil
 }
 
 // Send gives a frame, the bytes of parts in order, to the device, which sees
-// it at the next Kick. The bytes must not change until done.Sent was called;
+// it at the next Kick. The bytes must not change until done.Sent was called,
+// which is before Send returns if the frame is no longer than Options.CopyLimit;
 // done may be nil. parts itself is not kept. Send also completes earlier
 // frames. Errors are virtio.ErrFull, virtio.ErrChain for a frame in too many
 // pieces, ErrFrame, one of platform.Memory, or why the device is out of
@@ -76,48 +80,63 @@ func (q *TxQueue) Send(h *Header, parts [][]byte, done Completer) error {
 	var batch [reapBatch]Completer
 	q.mu.Lock()
 	n, failure := q.take(batch[:])
-	err := failure
+	copied, err := false, failure
 	if err == nil {
-		err = q.add(h, parts, done)
+		copied, err = q.add(h, parts, done)
 	}
 	q.mu.Unlock()
-	complete(batch[:n], failure)
+	if n > 0 {
+		complete(batch[:n], failure)
+	}
+	if copied && done != nil {
+		done.Sent(nil)
+	}
 	return err
 }
 
-// add is Send with q.mu held.
-func (q *TxQueue) add(h *Header, parts [][]byte, done Completer) error {
+// add is Send with q.mu held. It reports whether the frame was copied.
+func (q *TxQueue) add(h *Header, parts [][]byte, done Completer) (copied bool, err error) {
 	length := 0
 	for _, p := range parts {
 		length += len(p)
 	}
 	if length < ethernetHeader || length > maxFrame || !q.device.offloads.sendable(h, length) {
-		return ErrFrame
+		return false, ErrFrame
 	}
 	head, ok := q.queue.Head()
 	if !ok {
-		return virtio.ErrFull
+		return false, virtio.ErrFull
 	}
-	at := int(head) * headerStride
-	h.put(q.headers[at : at+HeaderSize])
+	at := int(head) * q.slot
+	slot := q.slots[at : at+q.slot]
+	h.put(slot)
 	segments := append(q.segments[:0], platform.Segment{Addr: q.addr + uint64(at), Len: HeaderSize})
-	for _, p := range parts {
-		if len(p) == 0 {
-			continue
+	if length <= q.device.options.CopyLimit {
+		n := HeaderSize
+		for _, p := range parts {
+			n += copy(slot[n:], p)
 		}
-		var err error
-		if segments, err = q.device.dev.Memory().Translate(segments, p); err != nil {
-			return err
+		segments[0].Len, copied = uint32(n), true
+	} else {
+		for _, p := range parts {
+			if len(p) == 0 {
+				continue
+			}
+			if segments, err = q.device.dev.Memory().Translate(segments, p); err != nil {
+				return false, err
+			}
 		}
+		q.segments = segments // which may have grown
 	}
-	q.segments = segments // which may have grown
 	if _, err := q.queue.Add(segments, len(segments)); err != nil {
-		return err
+		return false, err
 	}
-	q.sent[head] = done
+	if !copied {
+		q.sent[head] = done
+	}
 	q.stats.Frames++
 	q.stats.Bytes += uint64(length)
-	return nil
+	return copied, nil
 }
 
 // take moves the completers of frames that the device has done with, or that
@@ -173,6 +192,13 @@ func (q *TxQueue) Reap() (n int, err error) {
 		}
 	}
 	return n, err
+}
+
+// InFlight returns how many frames the device was shown and Reap has not completed.
+func (q *TxQueue) InFlight() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.queue.InFlight()
 }
 
 // EnableInterrupts asks for an interrupt when half of the frames under way are

@@ -63,9 +63,15 @@ var (
 	ErrNotify = errors.New("has a queue whose notification address lies outside of its memory")
 )
 
-// Is reports whether a function is a virtio device.
-func Is(f *pci.Function) bool {
-	return f.Vendor == vendor && f.Device >= firstTransitional && f.Device <= lastModern
+// DeviceType returns the virtio device ID (5) of a function, 0 if it is no virtio device (4.1.2).
+func DeviceType(f *pci.Function) uint32 {
+	switch {
+	case f.Vendor != vendor || f.Device < firstTransitional || f.Device > lastModern:
+		return 0
+	case f.Device < firstModern:
+		return uint32(f.SubsystemID) // 4.1.2.3
+	}
+	return uint32(f.Device) - firstModern
 }
 
 // Transport implements virtio.Transport.
@@ -84,8 +90,8 @@ type Transport struct {
 var _ virtio.Transport = (*Transport)(nil)
 
 // New sets a function up: it may use memory from now on, and its interrupts
-// are messages, as many as the device has up to interrupts, which is at least
-// 1. Interrupt i goes to CPU i-1, the first to CPU 0.
+// are messages, as many as the device and the machine have up to interrupts,
+// which is at least 1. Interrupt i goes to CPU i-1, the first to CPU 0.
 func New(f *pci.Function, m platform.Mapper, messages platform.Messages, interrupts int) (*Transport, error) {
 	t, err := open(f, m, messages, interrupts)
 	if err != nil {
@@ -96,10 +102,7 @@ func New(f *pci.Function, m platform.Mapper, messages platform.Messages, interru
 }
 
 func open(f *pci.Function, m platform.Mapper, messages platform.Messages, interrupts int) (*Transport, error) {
-	t := &Transport{deviceType: uint32(f.Device) - firstModern}
-	if f.Device < firstModern {
-		t.deviceType = uint32(f.SubsystemID) // 4.1.2.3
-	}
+	t := &Transport{deviceType: DeviceType(f)}
 	if err := t.findStructures(f, m); err != nil {
 		return nil, err
 	}
@@ -108,12 +111,15 @@ func open(f *pci.Function, m platform.Mapper, messages platform.Messages, interr
 		return nil, err
 	}
 	f.Enable()
-	list := make([]platform.Message, min(interrupts, msix.Size()))
-	t.interrupts = make([]platform.Interrupt, len(list))
-	for i := range list {
-		if list[i], t.interrupts[i], err = messages.Allocate(max(0, i-1)); err != nil {
-			return nil, err
+	var list []platform.Message
+	for i := range min(interrupts, msix.Size()) {
+		message, interrupt, err := messages.Allocate(max(0, i-1))
+		if err != nil && i == 0 {
+			return nil, &pci.Error{Address: f.Address, Vendor: f.Vendor, Device: f.Device, Err: err}
+		} else if err != nil {
+			break
 		}
+		list, t.interrupts = append(list, message), append(t.interrupts, interrupt)
 	}
 	msix.Enable(list)
 	return t, nil

@@ -165,13 +165,13 @@ type machine struct {
 	common   *common
 	mapper   fakepci.Mapper
 	cpus     []int
-	noMore   bool // messages
+	left     int // messages
 }
 
 var errMessages = errors.New("no message left")
 
 func (m *machine) Allocate(cpu int) (platform.Message, platform.Interrupt, error) {
-	if m.noMore {
+	if len(m.cpus) == m.left {
 		return platform.Message{}, nil, errMessages
 	}
 	n := len(m.cpus)
@@ -186,7 +186,7 @@ func (m *machine) capability(at uint8, next, kind, bar, off, length uint32) {
 }
 
 func newMachine(f *fake.Device, id uint16) *machine {
-	m := &machine{device: f, function: &fakepci.Function{}}
+	m := &machine{device: f, function: &fakepci.Function{}, left: 100}
 	m.function.Words[0] = uint32(id)<<16 | vendor
 	m.function.Words[1] = 1 << 20
 	m.function.Words[0x34/4] = 0x40
@@ -216,9 +216,9 @@ func (m *machine) find() *pci.Function {
 	return pci.Scan(pci.NewPortConfig(&fakepci.Ports{Bus: fakepci.Bus{{0, 4, 0}: m.function}}))[0]
 }
 
-func TestIs(t *testing.T) {
-	for id, want := range map[uint32]bool{0x10411af4: true, 0x10001af4: true, 0x10801af4: false, 0x0fff1af4: false, 0x10411af5: false} {
-		assert.Equal(t, want, Is(&pci.Function{Vendor: uint16(id), Device: uint16(id >> 16)}), "%x", id)
+func TestDeviceType(t *testing.T) {
+	for id, want := range map[uint32]uint32{0x10411af4: 1, 0x107f1af4: 63, 0x10001af4: 4, 0x10801af4: 0, 0x0fff1af4: 0, 0x10411af5: 0} {
+		assert.Equal(t, want, DeviceType(&pci.Function{Vendor: uint16(id), Device: uint16(id >> 16), SubsystemID: 4}), "%x", id)
 	}
 }
 
@@ -267,6 +267,21 @@ func TestNetwork(t *testing.T) {
 	assert.False(t, d.Link())
 }
 
+// TestFewMessages: a machine with few messages left costs queue pairs, not the device.
+func TestFewMessages(t *testing.T) {
+	f := fake.New(virtio.VIRTIO_ID_NET, net.VIRTIO_NET_F_MQ|net.VIRTIO_NET_F_CTRL_VQ, 5, 8, 3)
+	f.Config = make([]byte, 10)
+	f.Config[8] = 2
+	m := newMachine(f, 0x1041)
+	m.left = 2
+	tr, err := New(m.find(), m.mapper, m, 3)
+	require.NoError(t, err)
+	assert.Len(t, tr.Interrupts(), 2)
+	d, err := net.Open(tr, f.Memory, net.Options{Pairs: 2})
+	require.NoError(t, err)
+	assert.Len(t, d.Rx(), 1)
+}
+
 // TestTransitional: the type of a transitional device is its subsystem ID; one
 // vector serves all.
 func TestTransitional(t *testing.T) {
@@ -301,7 +316,7 @@ func TestBroken(t *testing.T) {
 		"offset odd":            {func(m *machine) { m.function.Words[0x78/4] = 0x2001 }, ErrCapability},
 		"list loops":            {func(m *machine) { m.function.Words[0x94/4] = 0x4009 }, pci.ErrCapabilities},
 		"no MSI-X":              {func(m *machine) { m.function.Words[0xa4/4] = 0 }, pci.ErrNoMSIX},
-		"no messages":           {func(m *machine) { m.noMore = true }, errMessages},
+		"no messages":           {func(m *machine) { m.left = 0 }, errMessages},
 		"cannot be mapped":      {func(m *machine) { delete(m.mapper, barAddr+notifyAt) }, fakepci.ErrMap},
 		"notify address beyond": {func(m *machine) { m.common.notifyOff = func(int) uint16 { return 0x400 } }, ErrNotify},
 		"notify address at max": {func(m *machine) {

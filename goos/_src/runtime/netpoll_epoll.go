@@ -44,8 +44,8 @@ func netpollBreak() {
 // netpoll returns the goroutines whose line was raised. delay is as for every
 // netpoller: negative waits for ever, 0 does not wait, else nanoseconds.
 func netpoll(delay int64) (gList, int32) {
-	if delay < 0 {
-		delay = -1
+	if delay != 0 {
+		goshawkSyscall(goshawkPollWait, uintptr(max(delay, -1)))
 	}
-	return goshawkLines(goshawkSyscall(goshawkPollWait, uintptr(delay))), 0
+	return goshawkLines(), 0
 }

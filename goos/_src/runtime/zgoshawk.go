@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"internal/runtime/atomic"
+	"internal/runtime/sys"
 	"internal/runtime/syscall/linux"
 	"unsafe"
 )
@@ -47,6 +48,11 @@ func goshawk_blockEnter() { netpollGenericInit(); netpollAdjustWaiters(1) }
 //go:linkname goshawk_blockExit goshawk.blockExit
 func goshawk_blockExit() { netpollAdjustWaiters(-1) }
 
+// goshawkLinesMarked has a bit for each interrupt line, which the handler sets.
+//
+//go:linkname goshawkLinesMarked goshawk.linesMarked
+var goshawkLinesMarked [2]uint64
+
 // Interrupt lines: for each the g that waits for it, or one of these.
 const (
 	goshawkIdle   = 0
@@ -54,7 +60,7 @@ const (
 	goshawkParks  = 2
 )
 
-var goshawkLineStates [64]uintptr
+var goshawkLineStates [64 * len(goshawkLinesMarked)]uintptr
 
 // goshawk_waitLine parks the calling goroutine until the line has been raised
 // since the last call.
@@ -78,21 +84,21 @@ func goshawkParkLine(gp *g, p unsafe.Pointer) bool {
 	return atomic.Casuintptr((*uintptr)(p), goshawkParks, uintptr(unsafe.Pointer(gp)))
 }
 
-// goshawkLines marks lines as raised and returns the goroutines that wait.
+// goshawkLines takes the marked lines and returns the goroutines that wait.
 //
 //go:nowritebarrierrec
-func goshawkLines(set uintptr) gList {
+func goshawkLines() gList {
 	var list gList
-	for line := 0; set != 0; line++ {
-		if set&1 != 0 && line < 63 {
-			p := &goshawkLineStates[line]
-			old := atomic.Xchguintptr(p, goshawkRaised)
-			if old > goshawkParks {
-				gp := guintptr(old).ptr()
-				list.push(gp)
+	for i := range goshawkLinesMarked {
+		if atomic.Load64(&goshawkLinesMarked[i]) == 0 {
+			continue
+		}
+		for set := atomic.Xchg64(&goshawkLinesMarked[i], 0); set != 0; set &= set - 1 {
+			p := &goshawkLineStates[i*64+sys.TrailingZeros64(set)]
+			if old := atomic.Xchguintptr(p, goshawkRaised); old > goshawkParks {
+				list.push(guintptr(old).ptr())
 			}
 		}
-		set >>= 1
 	}
 	return list
 }
@@ -106,20 +112,13 @@ func goshawkEvents() {
 	checkdead()
 	unlock(&sched.lock)
 	for {
-		list := goshawkLines(goshawkSyscall(goshawkPollWait, goshawkPollEvents))
+		goshawkSyscall(goshawkPollWait, goshawkPollEvents)
+		list := goshawkLines()
 		if !list.empty() {
 			injectglist(&list)
 		}
 	}
 }
-
-// goshawk_goSystem starts a goroutine of the kernel: like the runtime's own it is
-// neither counted nor shown in traces.
-//
-//go:linkname goshawk_goSystem goshawk.goSystem
-func goshawk_goSystem(f func()) { go goshawkSystem(f) }
-
-func goshawkSystem(f func()) { f() }
 
 // goshawk_symbol names an instruction's function, file and line. It may be called
 // in nucleus mode, where the g is the nucleus's: it does not allocate, and gets

@@ -3,7 +3,7 @@
 // specification 6.5.
 //
 // It can be called before the Go runtime exists. It interprets no AML; the sleep type for power-off
-// is found by its encoding.
+// and virtio devices are found by their encoding.
 package acpi
 
 import "github.com/goshawk-os/goshawk/kernel/machine/phys"
@@ -49,6 +49,10 @@ type Tables struct {
 	// Reset is the register that resets the machine when ResetValue is written to it.
 	Reset      Register
 	ResetValue byte
+
+	// DSDT is the address of the table that describes devices, for ReadVirtioSlots; 0 if there is
+	// none. It has not been checked.
+	DSDT uint64
 
 	// HasSleepTypes says that the values that power the machine off (state S5) were found.
 	HasSleepTypes          bool

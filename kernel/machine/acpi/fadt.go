@@ -59,7 +59,8 @@ func readFADT(t *Tables, memory phys.Memory, root root, fadt, length uint64) Fai
 		t.Reset = register(memory, fadt, length, fadtReset)
 		t.ResetValue = memory.Byte(fadt + fadtResetValue)
 	}
-	readSleepTypes(t, memory, root, dsdt(memory, fadt, length))
+	t.DSDT = dsdt(memory, fadt, length)
+	readSleepTypes(t, memory, root, t.DSDT)
 	return OK
 }
 

@@ -64,8 +64,29 @@ func sleepPackage(memory phys.Memory, at, end uint64) (a, b byte, ok bool) {
 	if at+2 > end || memory.Byte(at) != amlPackage {
 		return 0, 0, false
 	}
+	if at, end, ok = amlPackageBounds(memory, at+1, end); !ok {
+		return 0, 0, false
+	}
+	elements := memory.Byte(at)
 	at++
-	// The top two bits of PkgLength's first byte say how many bytes follow it. It counts itself.
+	first, at, ok := integer(memory, at, end)
+	if !ok {
+		return 0, 0, false
+	}
+	if elements < 2 {
+		return byte(first), byte(first >> 8), elements == 1
+	}
+	second, _, ok := integer(memory, at, end)
+	return byte(first), byte(second), ok
+}
+
+// amlPackageBounds decodes the PkgLength at address (section 20.2.4), whose package ends before end,
+// and returns where the rest of the package begins and ends. It has at least one byte.
+func amlPackageBounds(memory phys.Memory, at, end uint64) (first, last uint64, ok bool) {
+	if at >= end {
+		return 0, 0, false
+	}
+	// The top two bits of its first byte say how many bytes follow it. It counts itself.
 	lead := memory.Byte(at)
 	more := uint64(lead >> 6)
 	if at+1+more > end {
@@ -81,22 +102,8 @@ func sleepPackage(memory phys.Memory, at, end uint64) (a, b byte, ok bool) {
 	if length > end-at {
 		return 0, 0, false
 	}
-	end = at + length
-	at += 1 + more
-	if at >= end {
-		return 0, 0, false
-	}
-	elements := memory.Byte(at)
-	at++
-	first, at, ok := integer(memory, at, end)
-	if !ok {
-		return 0, 0, false
-	}
-	if elements < 2 {
-		return byte(first), byte(first >> 8), elements == 1
-	}
-	second, _, ok := integer(memory, at, end)
-	return byte(first), byte(second), ok
+	first, last = at+1+more, at+length
+	return first, last, first < last
 }
 
 // integer decodes the integer constant at address, which ends before end, and returns the address

@@ -11,6 +11,7 @@ import (
 	"github.com/goshawk-os/goshawk/fs/procfs"
 	"github.com/goshawk-os/goshawk/fs/vfs"
 	"github.com/goshawk-os/goshawk/kernel/linux"
+	"github.com/goshawk-os/goshawk/net/unix"
 )
 
 // proc is what the files of /proc are made from (proc(5)): the process that the program is, the
@@ -43,7 +44,7 @@ var (
 	settings = []struct{ name, value string }{
 		{"sys/kernel/hostname", linux.HostName}, {"sys/kernel/ngroups_max", decimal(linux.MaxGroups)},
 		{"sys/kernel/osrelease", linux.OSRelease}, {"sys/kernel/ostype", linux.OSType},
-		{"sys/vm/overcommit_memory", "1"}, {"sys/net/core/somaxconn", "4096"},
+		{"sys/vm/overcommit_memory", "1"}, {"sys/net/core/somaxconn", "4096"}, {"sys/net/unix/max_dgram_qlen", "512"},
 		{"sys/fs/pipe-max-size", "1048576"}, {"sys/fs/nr_open", decimal(linux.MaxFiles)},
 	}
 )
@@ -59,6 +60,28 @@ func mountProc(space *vfs.Namespace, args []string) error {
 	}
 	if err != nil {
 		return errors.New("cannot mount /proc: " + err.Error())
+	}
+	mounted.space, mounted.proc = space, fs
+	return nil
+}
+
+// mounted is where subsystems that start after this package add files.
+var mounted struct {
+	space *vfs.Namespace
+	proc  *procfs.FS
+}
+
+// Proc returns the file system at /proc, to which a subsystem adds files.
+func Proc() *procfs.FS { return mounted.proc }
+
+// MountSys mounts a file system at /sys, which is not there without one.
+func MountSys(fs *procfs.FS) error {
+	err := mounted.space.Mkdir(nil, "/sys", 0o555)
+	if err == nil || err == syscall.EEXIST {
+		err = mounted.space.Mount("/sys", fs, "sysfs", false)
+	}
+	if err != nil {
+		return errors.New("cannot mount /sys: " + err.Error())
 	}
 	return nil
 }
@@ -80,6 +103,8 @@ func (p *proc) fill(fs *procfs.FS) error {
 	link("1/exe", p.executable)
 	link("1/cwd", p.directory)
 	link("1/root", func() string { return "/" })
+	link("net", func() string { return "self/net" })
+	file("1/net/unix", unix.ProcNet)
 	link("thread-self", func() string { return "1/task/" + decimal(linux.Thread()) })
 	if err == nil {
 		err = fs.AddDir("1/fd", linux.Descriptors, p.descriptor)

@@ -101,36 +101,82 @@ func (fs *FS) AddDir(path string, list func() []int, lookup func(number int) (No
 	return nil
 }
 
+// Extend has fill called before the first look at what is in the directory at path, to add names to it
+// or below it. The directory is made if it is missing. It is an error if fill was not called yet of
+// an earlier Extend.
+func (fs *FS) Extend(path string, fill func()) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	dir, err := fs.reach(path, split(path))
+	if err != nil {
+		return err
+	}
+	if dir.lookup != nil || dir.extend != nil {
+		return errors.New("procfs: cannot extend " + path + ": its names are generated")
+	}
+	dir.extend = sync.OnceFunc(func() { // by the first who looks; others wait
+		fill()
+		fs.mu.Lock()
+		dir.extend = nil
+		fs.mu.Unlock()
+	})
+	return nil
+}
+
+func split(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }
+
 // place finds the directory for a new path, making what is missing.
 func (fs *FS) place(path string) (*directory, string, error) {
-	dir := fs.root
-	parts := strings.Split(strings.Trim(path, "/"), "/")
+	parts := split(path)
 	last := len(parts) - 1
-	for i, name := range parts {
-		if name == "" || name == "." || name == ".." || len(name) > abi.NAME_MAX {
-			return nil, "", errors.New("procfs: cannot add " + path + ": bad name " + strconv.Quote(name))
+	dir, err := fs.reach(path, parts[:last])
+	if err != nil {
+		return nil, "", err
+	}
+	name := parts[last]
+	if !valid(name) {
+		return nil, "", badName(path, name)
+	}
+	if dir.lookup != nil {
+		return nil, "", errors.New("procfs: cannot add " + path + ": the names of its directory are generated")
+	}
+	if dir.find(name) != nil {
+		return nil, "", errors.New("procfs: cannot add " + path + ": it exists")
+	}
+	return dir, name, nil
+}
+
+// reach finds the directory that is parts below the root, making what is missing. path is what is to
+// be added.
+func (fs *FS) reach(path string, parts []string) (*directory, error) {
+	dir := fs.root
+	for _, name := range parts {
+		if !valid(name) {
+			return nil, badName(path, name)
 		}
 		if dir.lookup != nil {
-			return nil, "", errors.New("procfs: cannot add " + path + ": the names of its directory are generated")
+			return nil, errors.New("procfs: cannot add " + path + ": the names of its directory are generated")
 		}
 		old := dir.find(name)
-		if i == last {
-			if old != nil {
-				return nil, "", errors.New("procfs: cannot add " + path + ": it exists")
-			}
-			return dir, name, nil
-		}
 		if old == nil {
 			old = fs.newDirectory(dir, name)
 			dir.add(old)
 		}
 		next, ok := old.(*directory)
 		if !ok {
-			return nil, "", errors.New("procfs: cannot add " + path + ": " + name + " is no directory")
+			return nil, errors.New("procfs: cannot add " + path + ": " + name + " is no directory")
 		}
 		dir = next
 	}
-	return dir, parts[last], nil
+	return dir, nil
+}
+
+func valid(name string) bool {
+	return name != "" && name != "." && name != ".." && len(name) <= abi.NAME_MAX
+}
+
+func badName(path, name string) error {
+	return errors.New("procfs: cannot add " + path + ": bad name " + strconv.Quote(name))
 }
 
 // common is entry and inode of everything here.
@@ -167,6 +213,18 @@ type directory struct {
 	children []node // by time of adding
 	list     func() []int
 	lookup   func(number int) (Node, bool)
+	extend   func() // adds the names that are still missing, or nil
+}
+
+// look locks the directory for reading, when it has all its names.
+func (d *directory) look() {
+	d.fs.mu.RLock()
+	for d.extend != nil {
+		extend := d.extend
+		d.fs.mu.RUnlock()
+		extend()
+		d.fs.mu.RLock()
+	}
 }
 
 func (fs *FS) newDirectory(parent *directory, name string) *directory {
@@ -193,7 +251,7 @@ func (d *directory) Type() uint32 { return syscall.S_IFDIR }
 // Stat implements vfs.Inode.
 func (d *directory) Stat() (vfs.Stat, error) {
 	nlink := uint64(2)
-	d.fs.mu.RLock()
+	d.look()
 	for _, c := range d.children {
 		if c.Type() == syscall.S_IFDIR {
 			nlink++
@@ -223,7 +281,7 @@ func (d *directory) Lookup(name string) (vfs.Entry, error) {
 		}
 		return &leaf{common: common{fs: d.fs, parent: d, name: name, ino: ino}, Node: n}, nil
 	}
-	d.fs.mu.RLock()
+	d.look()
 	defer d.fs.mu.RUnlock()
 	if n := d.find(name); n != nil {
 		return n, nil
@@ -254,7 +312,7 @@ func (d *directory) ReadDir(cursor int64, emit func(name string, ino uint64, typ
 		d.readNumbers(cursor, emit)
 		return nil
 	}
-	d.fs.mu.RLock()
+	d.look()
 	children := d.children
 	d.fs.mu.RUnlock()
 	for i := cursor; i < int64(len(children)); i++ {

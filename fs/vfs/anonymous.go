@@ -38,9 +38,6 @@ func (anonymousFS) Statfs() (syscall.Statfs_t, error) {
 // brackets ("pipe:" becomes "pipe:[7]").
 func NewFile(h Handle, flags int, mode uint32, name string) *File {
 	now, ino := Now(), lastAnonymous.Add(1)
-	if strings.HasSuffix(name, ":") {
-		name += "[" + strconv.FormatUint(ino, 10) + "]"
-	}
 	a := &anonymous{handle: h, name: name, stat: Stat{
 		Dev: anonymousDev, Ino: ino, Mode: mode, Nlink: 1, Blksize: 4096,
 		Atime: now, Mtime: now, Ctime: now, Btime: now,
@@ -62,8 +59,16 @@ func (a *anonymous) file(h Handle, flags int) *File {
 }
 
 func (a *anonymous) Inode() Inode                 { return a }
-func (a *anonymous) Where() (Entry, string, bool) { return a, a.name, true }
+func (a *anonymous) Where() (Entry, string, bool) { return a, a.path(), true }
 func (a *anonymous) Type() uint32                 { return a.stat.Mode & syscall.S_IFMT }
+
+// path returns what NewFile says of a name.
+func (a *anonymous) path() string {
+	if strings.HasSuffix(a.name, ":") {
+		return a.name + "[" + strconv.FormatUint(a.stat.Ino, 10) + "]"
+	}
+	return a.name
+}
 
 func (a *anonymous) Stat() (Stat, error) {
 	if s, ok := a.handle.(Stater); ok {

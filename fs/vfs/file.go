@@ -35,8 +35,21 @@ func newFile(l location, flags int) *File {
 	return f
 }
 
-// IncRef adds a reference.
+// IncRef adds a reference to those that there are.
 func (f *File) IncRef() { f.refs.Add(1) }
+
+// TryIncRef adds a reference unless the last one is gone.
+func (f *File) TryIncRef() bool {
+	for {
+		n := f.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if f.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
 
 // Close takes a reference away. With the last one the file's locks are dropped
 // and its handle is closed.
@@ -44,6 +57,10 @@ func (f *File) Close() error {
 	if f.refs.Add(-1) != 0 {
 		return nil
 	}
+	return f.close()
+}
+
+func (f *File) close() error {
 	if !f.isPath() {
 		if f.canWrite() == nil {
 			happened(f.loc, syscall.IN_CLOSE_WRITE)
@@ -411,4 +428,16 @@ func (f *File) Bytes(off int64, n int) ([]byte, bool) {
 	b, ok := v.Bytes(off, n)
 	f.transferred(len(b), syscall.IN_ACCESS)
 	return b, ok
+}
+
+// Lend calls use with up to n bytes from off on in place, as Lender.Lend does, if the file system can
+// do that, and reports whether it can.
+func (f *File) Lend(off int64, n int, use func(parts [][]byte)) bool {
+	l, ok := f.content.(Lender)
+	if !ok || off < 0 || n < 0 {
+		return false
+	}
+	l.Lend(off, n, use)
+	f.transferred(n, syscall.IN_ACCESS)
+	return true
 }

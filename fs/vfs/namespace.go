@@ -187,7 +187,7 @@ func (ns *Namespace) PathOf(f *File) string {
 // path returns the path of l and whether it still has one.
 func (ns *Namespace) path(l location) (path string, linked bool) {
 	if a, ok := l.entry.(*anonymous); ok {
-		return a.name, true
+		return a.path(), true
 	}
 	linked = true
 	var names []string

@@ -31,7 +31,7 @@
 //
 // A file system implements FileSystem, Entry and Inode, and beyond these what
 // it is able to do: Directory, MutableDirectory, TempCreator, Content,
-// Allocator, Sparse, Viewer, Symlink, Jumper, Xattrs, ContentOpener,
+// Allocator, Sparse, Viewer, Lender, Symlink, Jumper, Xattrs, ContentOpener,
 // HandleOpener, Acquirer, Syncer. Package vfs checks flags, types, names and
 // read-only mounts before it calls; what only the file system can decide
 // atomically (existing names, empty directories, ancestors in Rename) is its
@@ -194,6 +194,13 @@ type Sparse interface {
 // even if the file changes, and must not be written to.
 type Viewer interface {
 	Bytes(off int64, n int) ([]byte, bool)
+}
+
+// A Lender is a Content whose bytes can be used in place for a moment.
+type Lender interface {
+	// Lend calls use, once, with up to n bytes from off on, in parts; with none at or behind the end.
+	// The content cannot change meanwhile: use neither waits nor uses a file, and keeps nothing.
+	Lend(off int64, n int, use func(parts [][]byte))
 }
 
 // A Syncer is an inode that has something to write back.

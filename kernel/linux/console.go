@@ -70,7 +70,7 @@ func (t *terminal) open(framed bool) {
 	}
 	if !t.started {
 		t.started = true
-		goSystem(t.receive)
+		go t.receive()
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	capSetgid      = 6
 	capSetuid      = 7
 	capSetpcap     = 8
+	capSysAdmin    = 21
 	capSysNice     = 23
 	capSysResource = 24
 	lastCapability = 40 // CAP_CHECKPOINT_RESTORE

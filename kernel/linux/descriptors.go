@@ -70,8 +70,7 @@ func duplicateTo(fd, to int, closeOnExec bool) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	process.files.replace(to, f, closeOnExec)
-	return uintptr(to), 0
+	return uintptr(to), process.files.replace(to, f, closeOnExec)
 }
 
 // Commands of fcntl that package syscall lacks (fcntl(2)).
@@ -183,7 +182,11 @@ func sysIoctl(a args) (uintptr, syscall.Errno) {
 	if f.Flags()&abi.O_PATH != 0 {
 		return 0, syscall.EBADF
 	}
-	switch request := uintptr(a.uint32(1)); request {
+	request := uintptr(a.uint32(1))
+	if _, ok := f.Handle().(*socketFile); ok && request == fioNRead {
+		return 0, errno(f.Ioctl(uint(request), a.p[2]))
+	}
+	switch request {
 	case fioClex, fioNClex:
 		process.files.setCloseOnExec(a.int(0), a.int(0), request == fioClex)
 		return 0, 0

@@ -19,6 +19,7 @@
 package linux
 
 import (
+	"math/bits"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -82,6 +83,12 @@ func dispatch(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr) {
 	if num >= uintptr(len(calls)) {
 		return unsupported(num)
 	}
+	switch num {
+	case syscall.SYS_READ, syscall.SYS_WRITE: // what servers do most, without the detour by args
+		if a2 >= lowest && int(a3) > 0 {
+			return quick(num, int(int32(a1)), pointer(a2), int(a3))
+		}
+	}
 	c := &calls[num]
 	if c.raw {
 		return raw(num, a1, a2, a3, a4, a5, a6)
@@ -90,12 +97,10 @@ func dispatch(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr) {
 		return unsupported(num)
 	}
 	a := args{n: [6]uintptr{a1, a2, a3, a4, a5, a6}}
-	for i := range a.n {
-		if c.ptrs&(1<<i) != 0 {
-			if a.n[i] >= lowest {
-				a.p[i] = pointer(a.n[i])
-				a.n[i] = 0
-			}
+	for ptrs := c.ptrs; ptrs != 0; ptrs &= ptrs - 1 {
+		if i := bits.TrailingZeros8(ptrs); a.n[i] >= lowest {
+			a.p[i] = pointer(a.n[i])
+			a.n[i] = 0
 		}
 	}
 	r, e := c.do(a)

@@ -18,6 +18,9 @@ var (
 )
 
 func resetProcess() {
+	for _, fd := range Descriptors() {
+		closeFD(fd) // the names of sockets are not the process's
+	}
 	process = processState{limits: newLimits, attributes: newAttributes, credentials: newCredentials}
 }
 

@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"github.com/goshawk-os/goshawk/fs/vfs"
+	"github.com/goshawk-os/goshawk/net/socket"
 )
 
 // What /proc shows of the process and the machine.
@@ -21,6 +22,28 @@ func Descriptors() []int {
 func Descriptor(fd int) (*vfs.File, bool) {
 	f, err := process.files.get(fd)
 	return f, err == 0
+}
+
+// Sockets calls yield for each socket that a descriptor leads to, with the number of its inode, until
+// yield returns false.
+func Sockets(yield func(inode uint64, s socket.Socket) bool) {
+	seen := make(map[uint64]bool)
+	for fd := process.files.next(0); fd >= 0; fd = process.files.next(fd + 1) {
+		s, f, err := socketOf(fd)
+		if err != 0 {
+			continue
+		}
+		st, failed := f.Stat()
+		more := true
+		if failed == nil && !seen[st.Ino] {
+			seen[st.Ino] = true
+			more = yield(st.Ino, s.socket)
+		}
+		f.Close()
+		if !more {
+			return
+		}
+	}
 }
 
 // Threads returns the IDs of the threads in ascending order.

@@ -31,11 +31,6 @@ func blockExit()
 //go:linkname startKernel goshawk.startKernel
 func startKernel()
 
-// goSystem starts a goroutine of the kernel, which the program does not see.
-//
-//go:linkname goSystem goshawk.goSystem
-func goSystem(f func())
-
 //go:linkname pollOpen goshawk.pollOpen
 //go:linkname pollClose goshawk.pollClose
 

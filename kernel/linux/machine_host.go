@@ -38,8 +38,6 @@ func blockExit()  {}
 
 func startKernel() { panic("kernel/linux: a call before Start") }
 
-func goSystem(f func()) { go f() }
-
 //go:nosplit
 func raw(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr) {
 	r1, r2, err := syscall.RawSyscall6(num, a1, a2, a3, a4, a5, a6)

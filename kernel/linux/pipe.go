@@ -185,7 +185,15 @@ func (e *pipeEnd) tryWrite(b []byte) (int, syscall.Errno) {
 
 // append puts b, for which there is room, behind the bytes in the pipe, which is locked.
 func (p *pipe) append(b []byte) {
-	if need := p.length + len(b); need > len(p.ring) {
+	first := copy(p.space(len(b)), b)
+	copy(p.ring, b[first:])
+	p.length += len(b)
+}
+
+// space returns the ring's memory behind the bytes in the pipe, which is locked: n bytes, for which
+// there is room, or fewer if the end of the ring comes first.
+func (p *pipe) space(n int) []byte {
+	if need := p.length + n; need > len(p.ring) {
 		size := max(len(p.ring), 512)
 		for size < need {
 			size *= 2
@@ -195,9 +203,7 @@ func (p *pipe) append(b []byte) {
 		p.ring, p.start = ring, 0
 	}
 	at := (p.start + p.length) & (len(p.ring) - 1)
-	first := copy(p.ring[at:], b)
-	copy(p.ring, b[first:])
-	p.length += len(b)
+	return p.ring[at:min(at+n, len(p.ring))]
 }
 
 // Stat returns the attributes of a pipe without a name.

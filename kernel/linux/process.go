@@ -70,6 +70,7 @@ func Start(space *vfs.Namespace, framed bool) {
 	space.OpenFifo = openFifo
 	space.ShareUmask(umask)
 	process.space.Store(space)
+	startUnix(space)
 	console.open(framed)
 }
 
@@ -213,18 +214,7 @@ func sysExit(a args) (uintptr, syscall.Errno) {
 }
 
 // Answers of what a program that is process 1 of a locked-down Linux is refused.
-func sysEPERM(args) (uintptr, syscall.Errno)        { return 0, syscall.EPERM }
-func sysEINVAL(args) (uintptr, syscall.Errno)       { return 0, syscall.EINVAL }
-func sysECHILD(args) (uintptr, syscall.Errno)       { return 0, syscall.ECHILD }
-func sysEAFNOSUPPORT(args) (uintptr, syscall.Errno) { return 0, syscall.EAFNOSUPPORT }
-func sysEINTR(args) (uintptr, syscall.Errno)        { return 0, syscall.EINTR }
-
-// sysENOTSOCK answers a call that takes a socket: there are descriptors, but no socket among them.
-func sysENOTSOCK(a args) (uintptr, syscall.Errno) {
-	f, err := process.files.get(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	f.Close()
-	return 0, syscall.ENOTSOCK
-}
+func sysEPERM(args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
+func sysEINVAL(args) (uintptr, syscall.Errno) { return 0, syscall.EINVAL }
+func sysECHILD(args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
+func sysEINTR(args) (uintptr, syscall.Errno)  { return 0, syscall.EINTR }

@@ -36,6 +36,37 @@ func sysWrite(a args) (uintptr, syscall.Errno) {
 	return uintptr(n), errno(e)
 }
 
+// quick is read and write of at least one byte.
+func quick(num uintptr, fd int, base unsafe.Pointer, n int) (r1, r2, err uintptr) {
+	f, no := process.files.get(fd)
+	if no != 0 {
+		return ^uintptr(0), 0, uintptr(no)
+	}
+	p := unsafe.Slice((*byte)(base), min(n, maxTransfer))
+	if s, ok := f.Handle().(*socketFile); ok {
+		if num == syscall.SYS_READ {
+			if n, no = s.socket.Read(p); no == syscall.EAGAIN && !nonblocking(f) {
+				n, no = s.readWaiting(p)
+			}
+		} else if n, no = s.socket.Write(p); no != 0 || n < len(p) {
+			n, no = s.writeWaiting(p, n, no, nonblocking(f))
+		}
+	} else {
+		var e error
+		if num == syscall.SYS_READ {
+			n, e = f.Read(p)
+		} else {
+			n, e = f.Write(p)
+		}
+		no = errno(e)
+	}
+	f.Close()
+	if no != 0 {
+		return ^uintptr(0), 0, uintptr(no)
+	}
+	return uintptr(n), 0, 0
+}
+
 func sysPread(a args) (uintptr, syscall.Errno) {
 	f, err := process.files.get(a.int(0))
 	if err != 0 {
@@ -83,14 +114,19 @@ func (a *args) vectors() ([]iovec, syscall.Errno) {
 	if err != 0 {
 		return nil, err
 	}
+	return list, checkVector(list)
+}
+
+// checkVector returns EINVAL if the sum of the lengths is no ssize_t.
+func checkVector(list []iovec) syscall.Errno {
 	total := uint64(0)
 	for i := range list {
 		if list[i].size > math.MaxInt64 || total+list[i].size > math.MaxInt64 {
-			return nil, syscall.EINVAL
+			return syscall.EINVAL
 		}
 		total += list[i].size
 	}
-	return list, 0
+	return 0
 }
 
 // eachVector transfers the parts of a vector in order, until one is cut short. offset is -1 for the
@@ -142,6 +178,9 @@ func vectored(a *args, offset int64, write bool) (uintptr, syscall.Errno) {
 	}
 	if len(list) == 0 {
 		list = []iovec{{}} // for the errors of the file
+	}
+	if s, ok := f.Handle().(*socketFile); ok && len(list) > 1 && offset < 0 {
+		return s.vector(list, f, write)
 	}
 	if len(list) > 1 && write {
 		if list, err = gather(list); err != 0 {

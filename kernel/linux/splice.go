@@ -3,6 +3,7 @@ package linux
 import (
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/goshawk-os/goshawk/fs/abi"
 	"github.com/goshawk-os/goshawk/fs/vfs"
@@ -26,6 +27,20 @@ type transfer struct {
 func (t transfer) pipe() *pipeEnd {
 	end, _ := t.file.Handle().(*pipeEnd)
 	return end
+}
+
+// atMost returns how much of n bytes a read from a socket can get, so that a pipe need not have room
+// for more.
+func (t transfer) atMost(n int) int {
+	s, ok := t.file.Handle().(*socketFile)
+	if !ok {
+		return n
+	}
+	var available int32
+	if err := s.socket.Ioctl(fioNRead, unsafe.Pointer(hidden(&available))); err != 0 || available <= 0 {
+		return min(n, atomicWrite)
+	}
+	return min(n, int(available))
 }
 
 func (t transfer) read(p []byte) (int, syscall.Errno) {
@@ -95,9 +110,8 @@ func (e *pipeEnd) fill(n int, read func([]byte) (int, syscall.Errno)) (done int,
 		e.mu.Unlock()
 		return 0, true, syscall.EAGAIN
 	}
-	p := make([]byte, min(n, room))
-	done, err = read(p)
-	e.append(p[:done])
+	done, err = read(e.space(min(n, room)))
+	e.length += done
 	e.mu.Unlock()
 	if done > 0 {
 		e.watchers.fire(readable | readNorm)
@@ -120,7 +134,7 @@ func move(from, to transfer, n int, keep bool) (done int, err syscall.Errno, wai
 		}
 		return done, err, to.file, writable
 	}
-	done, full, err := out.fill(n, from.read)
+	done, full, err := out.fill(from.atMost(n), from.read)
 	if full {
 		return done, err, to.file, writable
 	}
@@ -228,4 +242,67 @@ func sysTee(a args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	return splice(from, to, a.n[2], true, flags&spliceNonblock != 0)
+}
+
+// sysVmsplice is vmsplice: it copies, since a pipe has no pages.
+func sysVmsplice(a args) (uintptr, syscall.Errno) {
+	flags := a.uint32(3)
+	if flags&^spliceFlags != 0 {
+		return 0, syscall.EINVAL
+	}
+	f, err := process.files.get(a.int(0))
+	if err != 0 {
+		return 0, err
+	}
+	defer f.Close()
+	list, err := a.vectors()
+	if err != 0 {
+		return 0, err
+	}
+	end, ok := f.Handle().(*pipeEnd)
+	if !ok {
+		return 0, syscall.EBADF
+	}
+	status := f.Flags()
+	if flags&spliceNonblock != 0 {
+		status |= syscall.O_NONBLOCK
+	}
+	total := 0
+	for i := range list {
+		p, err := memory(unsafe.Pointer(list[i].base), uintptr(list[i].size))
+		n := 0
+		if err == 0 {
+			n, err = end.transfer(p, status)
+		}
+		total += n
+		if err != 0 && total == 0 {
+			return 0, err
+		}
+		if err != 0 || n < len(p) {
+			break
+		}
+		if n > 0 {
+			status |= syscall.O_NONBLOCK // something has been moved
+		}
+	}
+	return uintptr(total), 0
+}
+
+// transfer writes p to the pipe if this is its writing end, and else reads from it.
+func (e *pipeEnd) transfer(p []byte, status int) (int, syscall.Errno) {
+	for {
+		var n int
+		var err syscall.Errno
+		events := uint32(readable)
+		if e.writes {
+			n, err = e.tryWrite(p)
+			events = writable
+		} else {
+			n, err = e.tryRead(p)
+		}
+		if err != syscall.EAGAIN || status&syscall.O_NONBLOCK != 0 {
+			return n, err
+		}
+		await(e, events)
+	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
 
-// transferChunk is how much sendfile moves at once.
+// transferChunk is how much sendfile moves at once by way of a buffer.
 const transferChunk = 64 << 10
 
 func sysSendfile(a args) (uintptr, syscall.Errno) {
@@ -53,31 +53,100 @@ func sysSendfile(a args) (uintptr, syscall.Errno) {
 
 // sendfile copies up to count bytes at offset of in, a regular file, to out.
 func sendfile(out, in *vfs.File, offset int64, count uintptr) (uintptr, syscall.Errno) {
-	count = min(count, maxTransfer)
-	done := uintptr(0)
-	var buf []byte
-	for done < count {
-		want := int(min(count-done, transferChunk))
-		part, ok := in.Bytes(offset+int64(done), want)
-		if !ok {
-			if buf == nil {
-				buf = make([]byte, want)
+	left := int(min(count, maxTransfer))
+	o := objectOf(out)
+	if o == nil {
+		n, err := copyOut(out, in, offset, left)
+		return uintptr(n), err
+	}
+	done := 0
+	for left > 0 {
+		n, end, err := lend(o, in, offset+int64(done), left)
+		done += n
+		left -= n
+		if err == syscall.EAGAIN && !nonblocking(out) {
+			if err = room(o); err == 0 {
+				continue
 			}
-			n, err := in.Pread(buf[:want], offset+int64(done))
-			if err != nil && done == 0 {
-				return 0, errno(err)
-			}
-			part = buf[:n]
 		}
-		if len(part) == 0 {
+		if err != 0 && done == 0 {
+			return 0, err
+		}
+		if err != 0 || end {
 			break
 		}
-		n, err := out.Write(part)
-		done += uintptr(n)
+	}
+	return uintptr(done), 0
+}
+
+// lend writes up to n bytes at offset of in to o without waiting, in place if the file system can do
+// that. end says that there are no more.
+func lend(o object, in *vfs.File, offset int64, n int) (done int, end bool, err syscall.Errno) {
+	if s, ok := o.(*socketFile); ok && s.kind != syscall.SOCK_STREAM {
+		n = min(n, transferChunk) // in one message
+	}
+	write := func(parts [][]byte) {
+		end = len(parts) == 0 || len(parts[0]) == 0
+		if s, ok := o.(*socketFile); ok && !end {
+			done, err = s.tryWriteParts(parts)
+			return
+		}
+		for _, p := range parts {
+			k, e := o.tryWrite(p)
+			done += k
+			if err = e; err != 0 || k < len(p) {
+				break
+			}
+		}
+	}
+	if in.Lend(offset, n, write) {
+		return done, end, err
+	}
+	buf := make([]byte, min(n, transferChunk))
+	k, e := in.Pread(buf, offset)
+	if e != nil {
+		return 0, false, errno(e)
+	}
+	write([][]byte{buf[:k]})
+	return done, end, err
+}
+
+// room waits until o, the file that sendfile writes to, takes more.
+func room(o object) syscall.Errno {
+	s, ok := o.(*socketFile)
+	if !ok {
+		await(o, writable)
+		return 0
+	}
+	var r retry
+	defer r.end(s)
+	timeout := s.sendTimeout.Load()
+	if !r.again(s, writable, timeout) {
+		return syscall.EAGAIN
+	}
+	for s.ready()&(writable|always) == 0 {
+		if !r.again(s, writable, timeout) {
+			return syscall.EAGAIN
+		}
+	}
+	return 0
+}
+
+// copyOut copies up to n bytes at offset of in to out, which has no readiness, through a buffer.
+func copyOut(out, in *vfs.File, offset int64, n int) (int, syscall.Errno) {
+	buf := make([]byte, min(n, transferChunk))
+	done := 0
+	for done < n {
+		got, err := in.Pread(buf[:min(n-done, len(buf))], offset+int64(done))
+		wrote := 0
+		if err == nil && got > 0 {
+			wrote, err = out.Write(buf[:got])
+		}
+		done += wrote
 		if err != nil && done == 0 {
 			return 0, errno(err)
 		}
-		if n < len(part) {
+		if err != nil || wrote < got || got == 0 {
 			break
 		}
 	}

@@ -42,8 +42,10 @@ const (
 // A Socket is an open socket. Its methods may be called by several goroutines at once. None waits:
 // what would is EAGAIN.
 //
-// Memory that a method is handed belongs to the caller: a family copies what it keeps before it
-// returns. A pointer to a caller's stack must not reach another goroutine.
+// Memory that a method is handed, Messages and Addresses included, belongs to the caller: a family
+// copies what it keeps before it returns. It may lie on the caller's stack, which moves: a pointer to
+// it may neither reach another goroutine nor be stored in the heap, not even for the time of the
+// call. Closures and interface values that escape are in the heap.
 type Socket interface {
 	// Kind returns what getsockopt says of SO_DOMAIN, SO_TYPE and SO_PROTOCOL.
 	Kind() (domain, kind, protocol int)
@@ -89,6 +91,12 @@ type Socket interface {
 	Watch(notify func(events uint32))
 	// Close is called once, when the last descriptor is closed. Other methods may still be running.
 	Close()
+}
+
+// A Numbered is a Socket that wants to know the number of its inode, which fstat(2), /proc/self/fd
+// and /proc/net show. SetInode is called once, after Watch; a socket that was not accepted yet has 0.
+type Numbered interface {
+	SetInode(ino uint64)
 }
 
 // AddressSize is the size of struct sockaddr_storage, in which every address fits.
@@ -148,3 +156,8 @@ func Lookup(family int) Family {
 // NotifyHost is called with a line for the machine's host when a socket starts to listen on an
 // address of the network: "listen tcp 0.0.0.0:80". It is set once, while the kernel starts.
 var NotifyHost = func(line string) {}
+
+// AwaitNetwork is called when a bind, connect or send fails for want of an address or a route. While the
+// machine is still being configured it waits for the end of that and returns true: try again. It is set
+// once, while the kernel starts.
+var AwaitNetwork = func() bool { return false }

@@ -18,12 +18,11 @@ var directories = []struct {
 	mode uint32
 }{
 	{"/dev", 0o755}, {"/proc", 0o555}, {"/etc", 0o755}, {"/tmp", 0o1777},
+	{"/usr", 0o755}, {"/usr/bin", 0o755},
 }
 
 // defaults are the files that a root has if it brings none of that name.
 var defaults = []struct{ path, text string }{
-	{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
-	{"/etc/resolv.conf", ""},
 	{"/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 	{"/etc/group", "root:x:0:\nnobody:x:65534:\n"},
 }

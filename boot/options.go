@@ -40,12 +40,15 @@ func readOptions(line string) options {
 	}
 }
 
-// elsewhere reports whether a word is an option that others read.
+// elsewhere reports whether a word is an option that others read: the nucleus and package
+// boot/network, which not every program has.
 func elsewhere(word string) bool {
-	_, env := cmdline.Option(word, "env")
-	_, device := cmdline.Option(word, "virtio_mmio.device")
-	_, wall := cmdline.Option(word, "wall")
-	return env || device || wall
+	for _, name := range []string{"env", "wall", "virtio_mmio.device", "net", "hostname", "pcap"} {
+		if _, ok := cmdline.Option(word, name); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func decode(word string) string {

@@ -44,25 +44,6 @@ type Result struct {
 	Overlay    string     // the overlay it was built with
 }
 
-// TestArgs returns the flags that make "go test -c" or "go test" of t build
-// test binaries for the bare machine with an overlay of t. vet is off since
-// the go command's vet does not look for directories in overlays.
-func TestArgs(t *Toolchain, overlay string) []string {
-	return []string{"-overlay=" + overlay, t.tagsFlag(""), "-vet=off"}
-}
-
-// tagsFlag returns the -tags flag with the tag goshawk and extra, or without
-// extra the tags in GOFLAGS: as in the go command, one replaces the other.
-func (t *Toolchain) tagsFlag(extra string) string {
-	if extra == "" {
-		extra = t.tags
-	}
-	if extra == "" {
-		return "-tags=goshawk"
-	}
-	return "-tags=goshawk," + extra
-}
-
 // Build builds an image: go build with the overlay, then image.Finish.
 func Build(ctx context.Context, o BuildOptions) (*Result, error) {
 	tmp, err := os.MkdirTemp("", "goshawk-build-")
@@ -90,6 +71,11 @@ func Build(ctx context.Context, o BuildOptions) (*Result, error) {
 	main, err := b.list(ctx, overlay)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(main.Deps, networkPackage) {
+		if overlay, err = b.toolchain.NetworkOverlay(ctx, "amd64", o.Stderr); err != nil {
+			return nil, err
+		}
 	}
 	binary, err := b.compile(ctx, overlay, main)
 	if err != nil {

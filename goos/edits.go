@@ -68,6 +68,14 @@ var edits = []edit{
 		New:  "TEXT runtime·sigreturn__sigaction(SB),NOSPLIT|NOFRAME,$0\n",
 	},
 	{
+		// Goroutines of the kernel are no more the program's than those of the
+		// runtime: neither counted, nor shown in traces, nor waited for.
+		File: "runtime/traceback.go",
+		Old:  "\treturn stringslite.HasPrefix(funcname(f), \"runtime.\")\n",
+		New: "\tname := funcname(f)\n" +
+			"\treturn stringslite.HasPrefix(name, \"runtime.\") || stringslite.HasPrefix(name, \"goshawk/\")\n",
+	},
+	{
 		// Linux tells the size of huge pages in a file of sysfs.
 		File: "runtime/os_linux.go",
 		Old:  "\tphysHugePageSize = getHugePageSize()\n",
@@ -122,6 +130,21 @@ var edits = []edit{
 		Old:  "func rawSyscallNoError(trap, a1, a2, a3 uintptr) (r1, r2 uintptr)\nfunc rawVforkSyscall(trap, a1, a2, a3 uintptr) (r1 uintptr, err Errno)\n",
 		New:  "",
 	},
+	{
+		// What the machine has just begun to ask for is worth waiting for.
+		File: "net/dnsconfig_unix.go",
+		Old:  "func dnsReadConfig(filename string) *dnsConfig {\n",
+		New:  "func dnsReadConfig(filename string) *dnsConfig {\n\tgoshawkAwaitNetwork()\n",
+	},
+}
+
+// apply returns text with the edit done. source names what is edited, with
+// its version, and advice says what to do if the anchor is missing.
+func (e *edit) apply(text []byte, source, advice string) ([]byte, error) {
+	if n := strings.Count(string(text), e.Old); n == 0 || n > 1 && !e.All {
+		return nil, fmt.Errorf("goos: %s: the file %s holds the expected text %q %d times, not once: %s", source, e.File, e.Old, n, advice)
+	}
+	return []byte(strings.ReplaceAll(string(text), e.Old, e.New)), nil
 }
 
 // applyEdits returns the text of each edited file of GOROOT/src, given the
@@ -133,12 +156,10 @@ func applyEdits(version string, originals map[string][]byte) (map[string][]byte,
 		if !ok {
 			text = originals[e.File]
 		}
-		if n := strings.Count(string(text), e.Old); n == 0 || n > 1 && !e.All {
-			return nil, fmt.Errorf("goos: %s: the file %s holds the expected text %q %d times, not once: "+
-				"this Go release is not one goshawk can edit; supported are %s",
-				version, e.File, e.Old, n, supportedText())
+		var err error
+		if edited[e.File], err = e.apply(text, version, "this Go release is not one goshawk can edit; supported are "+supportedText()); err != nil {
+			return nil, err
 		}
-		edited[e.File] = []byte(strings.ReplaceAll(string(text), e.Old, e.New))
 	}
 	return edited, nil
 }

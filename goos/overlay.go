@@ -1,13 +1,14 @@
 package goos
 
 import (
-	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -25,6 +26,14 @@ const (
 	guestPrefix  = "goshawk/"                       // import paths below GOROOT/src
 	layered      = "goos/_src/"                     // files laid at the same path below GOROOT/src
 
+	// networkPackage imports the network stack, by a file laid beside its own.
+	networkPackage = "net"
+	// valuePath is the package with net's value types alone.
+	valuePath = guestPrefix + "net/value"
+
+	// generation counts the changes of what is made from the same sources.
+	generation = 1
+
 	// keepFor is how long an overlay that no build uses stays in the cache.
 	keepFor = 30 * 24 * time.Hour
 )
@@ -33,10 +42,80 @@ const (
 var guest fs.FS = goshawk.Sources
 
 // Overlay returns the path of a file for the go command's -overlay flag that
-// lays the kernel and the edits over t's GOROOT. It lies in the user's cache
-// directory below a hash of everything that went into it, is complete as
-// soon as it is there, and is shared by concurrent builds.
+// lays the kernel and the edits over t's GOROOT, without the network stack.
+// It lies in the user's cache directory below a hash of everything that went
+// into it, is complete as soon as it is there, and is shared by concurrent
+// builds.
 func (t *Toolchain) Overlay(arch string) (jsonPath string, err error) {
+	return t.overlay(arch, nil, func(sources map[string][]byte) (map[string][]byte, error) {
+		split, err := t.splitSources(sources)
+		if err != nil {
+			return nil, err
+		}
+		return lay(split.light)
+	})
+}
+
+// NetworkOverlay is as Overlay, for programs that use package net: net has
+// the network stack below it. Its first use fetches the modules that the
+// stack is made of, unless they are in the module cache, and tells messages
+// about it.
+func (t *Toolchain) NetworkOverlay(ctx context.Context, arch string, messages io.Writer) (jsonPath string, err error) {
+	if messages == nil {
+		messages = io.Discard
+	}
+	made := make(map[string][]byte)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := fs.ReadFile(guest, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		made[name] = text
+	}
+	err = fs.WalkDir(guest, path.Clean(moduleFiles), func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			made[name], err = fs.ReadFile(guest, name)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	values, err := t.readRoot(valueFiles)
+	if err != nil {
+		return "", err
+	}
+	maps.Copy(made, values)
+	return t.overlay(arch, made, func(sources map[string][]byte) (map[string][]byte, error) {
+		split, err := t.splitSources(sources)
+		if err != nil {
+			return nil, err
+		}
+		modules, err := t.layModules(ctx, guest, split.roots, messages)
+		if err != nil {
+			return nil, err
+		}
+		laid, err := lay(sources)
+		if err != nil {
+			return nil, err
+		}
+		for name, text := range values {
+			modules[valuePath+"/"+path.Base(name)] = text
+		}
+		for name, text := range modules {
+			if _, ok := laid[name]; ok {
+				return nil, fmt.Errorf("goos: two files are to be laid at %s", name)
+			}
+			laid[name] = text
+		}
+		return laid, nil
+	})
+}
+
+// overlay makes an overlay, or returns the one made before of the same: of
+// the guest's sources, the edited files and, besides, extra. generate
+// returns all files but the edited ones by their path below GOROOT/src.
+func (t *Toolchain) overlay(arch string, extra map[string][]byte, generate func(sources map[string][]byte) (map[string][]byte, error)) (jsonPath string, err error) {
 	if arch != "amd64" {
 		return "", fmt.Errorf("goshawk does not support the architecture %s; it supports amd64", arch)
 	}
@@ -44,34 +123,27 @@ func (t *Toolchain) Overlay(arch string) (jsonPath string, err error) {
 	if err != nil {
 		return "", err
 	}
-	originals := make(map[string][]byte)
-	for _, file := range editedFiles() {
-		text, err := os.ReadFile(filepath.Join(t.GOROOT, "src", filepath.FromSlash(file)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		originals[file] = text // a file that is not there has no anchors
+	originals, err := t.readRoot(editedFiles())
+	if err != nil {
+		return "", err
 	}
 	cache, err := cacheDir("overlay")
 	if err != nil {
 		return "", err
 	}
-	if err := t.makeDirs(sources); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, t.key(sources, originals))
+	dir := filepath.Join(cache, t.key(sources, originals, extra))
 	jsonPath = filepath.Join(dir, "overlay.json")
 	if _, err := os.Stat(jsonPath); err == nil {
 		now := time.Now()
 		os.Chtimes(dir, now, now) // in use; only an unused overlay that goes early is lost by a failure
-		return jsonPath, nil
+		return jsonPath, t.makeDirs(dir)
 	}
 	prune(cache)
 	edited, err := applyEdits(t.Version, originals)
 	if err != nil {
 		return "", err
 	}
-	laid, err := lay(sources)
+	laid, err := generate(sources)
 	if err != nil {
 		return "", err
 	}
@@ -81,21 +153,39 @@ func (t *Toolchain) Overlay(arch string) (jsonPath string, err error) {
 		}
 		laid[file] = text
 	}
-	return jsonPath, t.write(dir, laid)
+	if err := t.write(dir, laid); err != nil {
+		return "", err
+	}
+	return jsonPath, t.makeDirs(dir)
 }
 
-// makeDirs makes the directories of the guest's packages in GOROOT/src.
-func (t *Toolchain) makeDirs(sources map[string][]byte) error {
-	for name := range sources {
-		if strings.HasPrefix(name, layered) {
-			continue
+// readRoot reads files of GOROOT/src. One that is not there is empty: it has
+// no anchors.
+func (t *Toolchain) readRoot(names []string) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(t.GOROOT, "src", filepath.FromSlash(name)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
-		dir := filepath.Join(t.GOROOT, "src", filepath.FromSlash(path.Dir(guestPrefix+name)))
-		if err := os.MkdirAll(dir, 0o777); err != nil {
+		files[name] = text
+	}
+	return files, nil
+}
+
+// makeDirs makes the directories of the guest's packages in GOROOT/src, as
+// they are in the directory overlay.
+func (t *Toolchain) makeDirs(overlay string) error {
+	return filepath.WalkDir(filepath.Join(overlay, "src", guestPrefix), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
 			return err
 		}
-	}
-	return nil
+		rel, err := filepath.Rel(overlay, name)
+		if err != nil {
+			return err
+		}
+		return os.MkdirAll(filepath.Join(t.GOROOT, rel), 0o777)
+	})
 }
 
 // guestSources returns the files of sources that belong to the guest.
@@ -105,11 +195,11 @@ func guestSources(sources fs.FS) (map[string][]byte, error) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (name == "boot/image" || d.Name() == "testdata"):
+		case d.IsDir() && (name == "boot/image" || name == path.Clean(moduleFiles) || d.Name() == "testdata"):
 			return fs.SkipDir
 		case d.IsDir() || strings.HasSuffix(name, "_test.go"):
 			return nil
-		case !slices.Contains([]string{".go", ".s", ".h"}, path.Ext(name)):
+		case !guestFile(name):
 			return nil
 		}
 		files[name], err = fs.ReadFile(sources, name)
@@ -119,10 +209,10 @@ func guestSources(sources fs.FS) (map[string][]byte, error) {
 }
 
 // key is a hash of everything that an overlay is made from.
-func (t *Toolchain) key(sources, originals map[string][]byte) string {
+func (t *Toolchain) key(sources, originals, extra map[string][]byte) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %+v\n", t.GOROOT, t.Version, edits)
-	for _, files := range []map[string][]byte{sources, originals} {
+	fmt.Fprintf(h, "%d %q %q %+v %+v %q\n", generation, t.GOROOT, t.Version, edits, moduleEdits, omitted)
+	for _, files := range []map[string][]byte{sources, originals, extra} {
 		fmt.Fprintf(h, "%d files\n", len(files))
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			fmt.Fprintf(h, "%q %d\n", name, len(files[name]))
@@ -151,8 +241,9 @@ func lay(sources map[string][]byte) (map[string][]byte, error) {
 	return laid, nil
 }
 
-// rewriteImports turns imports of this module into imports of the standard
-// library's packages that its packages become.
+// rewriteImports turns imports of this and of other modules into imports of
+// the standard library's packages that their packages become, and of net into
+// that of its value types.
 func rewriteImports(name string, text []byte) ([]byte, error) {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, name, text, parser.ImportsOnly)
@@ -162,14 +253,27 @@ func rewriteImports(name string, text []byte) ([]byte, error) {
 	var out []byte
 	done := 0
 	for _, spec := range f.Imports {
+		old := spec.Path.Value[1 : len(spec.Path.Value)-1]
 		start := fset.PositionFor(spec.Path.Pos(), false).Offset + 1 // behind the quote
-		if rest, ok := bytes.CutPrefix(text[start:], []byte(modulePrefix)); ok {
-			out = append(out, text[done:start]...)
-			out = append(out, guestPrefix...)
-			done = len(text) - len(rest)
-		}
+		out = append(out, text[done:start]...)
+		out = append(out, laidImport(old)...)
+		done = start + len(old)
 	}
 	return append(out, text[done:]...), nil
+}
+
+// laidImport returns the import path that stands for old in what is laid.
+func laidImport(old string) string {
+	rest, own := strings.CutPrefix(old, modulePrefix)
+	switch {
+	case own:
+		return guestPrefix + rest
+	case inModule(old):
+		return guestPrefix + old
+	case old == "net":
+		return valuePath
+	}
+	return old
 }
 
 // write makes the directory dir with the laid files and overlay.json, at

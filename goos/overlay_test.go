@@ -169,13 +169,13 @@ func TestKey(t *testing.T) {
 	type files = map[string][]byte
 	tc := &Toolchain{GOROOT: "/go", Version: "go1.26.8"}
 	keys := map[string]bool{
-		tc.key(files{"a": []byte("x")}, files{}):                                               true,
-		tc.key(files{"a": []byte("y")}, files{}):                                               true,
-		tc.key(files{"b": []byte("x")}, files{}):                                               true,
-		tc.key(files{}, files{"a": []byte("x")}):                                               true,
-		tc.key(files{"a": []byte("x"), "b": nil}, files{}):                                     true,
-		(&Toolchain{GOROOT: "/g", Version: "go1.26.8"}).key(files{"a": []byte("x")}, files{}):  true,
-		(&Toolchain{GOROOT: "/go", Version: "go1.26.9"}).key(files{"a": []byte("x")}, files{}): true,
+		tc.key(files{"a": []byte("x")}, files{}, files{}):                                               true,
+		tc.key(files{"a": []byte("y")}, files{}, files{}):                                               true,
+		tc.key(files{"b": []byte("x")}, files{}, files{}):                                               true,
+		tc.key(files{}, files{"a": []byte("x")}, files{}):                                               true,
+		tc.key(files{"a": []byte("x"), "b": nil}, files{}, files{}):                                     true,
+		(&Toolchain{GOROOT: "/g", Version: "go1.26.8"}).key(files{"a": []byte("x")}, files{}, files{}):  true,
+		(&Toolchain{GOROOT: "/go", Version: "go1.26.9"}).key(files{"a": []byte("x")}, files{}, files{}): true,
 	}
 	assert.Len(t, keys, 7)
 }
@@ -189,6 +189,9 @@ import (
 	"errors"
 	b "github.com/goshawk-os/goshawk/b/c" // from "github.com/goshawk-os/goshawk/b/c"
 	_ "github.com/goshawk-os/goshawk-other/d"
+	"net"
+	"net/netip"
+	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 var _ = "github.com/goshawk-os/goshawk/e"
@@ -202,7 +205,10 @@ import "goshawk/a"
 import (
 	"errors"
 	b "goshawk/b/c" // from "github.com/goshawk-os/goshawk/b/c"
-	_ "github.com/goshawk-os/goshawk-other/d"
+	_ "goshawk/github.com/goshawk-os/goshawk-other/d"
+	"goshawk/net/value"
+	"net/netip"
+	"goshawk/gvisor.dev/gvisor/pkg/tcpip"
 )
 
 var _ = "github.com/goshawk-os/goshawk/e"

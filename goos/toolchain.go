@@ -28,7 +28,8 @@ type Toolchain struct {
 	Version string   // its release, as "go1.26.8"
 	Env     []string // complete environment for running it
 
-	tags string // the build tags in the user's GOFLAGS
+	goflags string // the user's GOFLAGS
+	tags    string // the build tags in them
 }
 
 // environment returns base with what holds for every build: Linux on amd64
@@ -86,6 +87,7 @@ func find(ctx context.Context, dir string, base []string) (*Toolchain, error) {
 		GOROOT:  root,
 		Version: v.GOVERSION,
 		Env:     environment(base, "GOTOOLCHAIN=local", "GOROOT="+root),
+		goflags: v.GOFLAGS,
 		tags:    tags,
 	}, nil
 }

@@ -3,8 +3,8 @@ GOSHAWK := go run ./cmd/goshawk
 LOGS    := $(CURDIR)/out/logs
 BOOTS   := $(CURDIR)/out/boots
 
-run: qemu ## build cmd/hello and boot it
-	$(GOSHAWK) run ./cmd/hello
+run: qemu ## build cmd/httpd and boot it; it says where it answers
+	$(GOSHAWK) run -p 80 ./cmd/httpd
 
 test: qemu cc check ## all checks and tests, on the host and in guests
 	mkdir -p $(LOGS) && rm -f $(BOOTS)

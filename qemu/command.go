@@ -40,10 +40,63 @@ func (m *Machine) arguments(e engine) ([]string, error) {
 	if m.Module != "" {
 		args = append(args, "-initrd", m.Module)
 	}
+	devices, err := m.devices()
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, devices...)
 	if m.GDB != "" {
 		args = append(args, "-S", "-gdb", "tcp:"+m.GDB)
 	}
 	return append(args, m.Extra...), nil
+}
+
+// devices returns the arguments for the devices of m. On a microvm QEMU gives the first device the
+// highest address, and guests expect that.
+func (m *Machine) devices() ([]string, error) {
+	var args []string
+	virtio := func(kind string) string {
+		if m.Kind != Microvm {
+			return kind + "-pci,disable-legacy=on"
+		}
+		return kind + "-device"
+	}
+	if m.Kind == Microvm {
+		args = append(args, "-global", "virtio-mmio.force-legacy=off") // the current version of virtio
+	}
+	for i, n := range m.NICs {
+		backend := n.backend()
+		netdev, err := backend.netdev(m.CPUs)
+		if err != nil {
+			return nil, err
+		}
+		kind, options, _ := strings.Cut(netdev, ",")
+		if options != "" {
+			options = "," + options
+		}
+		device := n.Model
+		if device == "" {
+			device = virtio("virtio-net")
+		}
+		device += fmt.Sprintf(",netdev=net%d", i)
+		if mac := n.mac(); mac != nil {
+			device += ",mac=" + mac.String()
+		}
+		if backend.queues(m.CPUs) > 1 {
+			device += ",mq=on"
+		}
+		if m.Kind != Microvm {
+			device += ",romfile=" // firmware would load it to boot from the network
+		}
+		args = append(args, "-netdev", fmt.Sprintf("%s,id=net%d%s", kind, i, options), "-device", device)
+	}
+	if m.Entropy {
+		args = append(args, "-device", virtio("virtio-rng"))
+	}
+	if m.Pcap != "" {
+		args = append(args, "-chardev", "file,id=pcap,path="+escape(m.Pcap), "-device", "isa-debugcon,iobase=0xea,chardev=pcap")
+	}
+	return args, nil
 }
 
 // shellLine writes a command so that a shell takes it as it is. The exit status, for which Start

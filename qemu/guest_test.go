@@ -352,6 +352,7 @@ func TestSuites(t *testing.T) {
 	}{
 		{"rt", []string{"-cpus=1"}}, {"rt", []string{"-cpus=2"}}, {"rt", []string{"-cpus=4", "-machine=q35"}},
 		{"osfile", []string{"-cpus=2"}}, {"proc", []string{"-cpus=1"}}, {"proc", []string{"-cpus=2"}},
+		{"sock", []string{"-cpus=1"}}, {"sock", []string{"-cpus=2"}},
 	} {
 		t.Run(suite.pkg+strings.Join(suite.flags, ""), func(t *testing.T) {
 			args := append([]string{"test", "-count=1", "-v", "-timeout=5m"}, suite.flags...)

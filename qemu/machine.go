@@ -9,9 +9,11 @@
 package qemu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -71,6 +73,11 @@ type Machine struct {
 	Module string   // a tar on the host, handed over as boot module
 	Mount  string   // where the guest unpacks Module
 
+	NICs     []NIC  // network devices, at most MaxNICs; none is none
+	Hostname string // the guest's host name, "" if DHCP or the guest may choose
+	Pcap     string // file on this machine where the guest's network stack captures, "" for none
+	Entropy  bool   // with a virtio-rng device
+
 	// RawCommandLine, if not empty, replaces the command line made of the fields above, for a guest
 	// that is not Goshawk. Input then arrives as it is, not framed.
 	RawCommandLine string
@@ -82,6 +89,10 @@ type Machine struct {
 	Output   io.Writer     // its console output; nil discards it
 	Messages io.Writer     // QEMU's messages as they come; nil keeps them for the error of Wait
 	Timeout  time.Duration // how long the machine may run, 0 for ever
+
+	// Listening is told the addresses at which the guest's program starts to listen, the network being
+	// "tcp". It is called before Wait returns, not by two goroutines at once, and may be nil.
+	Listening func(network string, addr netip.AddrPort)
 
 	Binary  string            // the QEMU program, default as Find says
 	Verbose func(line string) // is told the command line before it starts; may be nil
@@ -117,6 +128,9 @@ func Dir(dir string) Option { return func(m *Machine) { m.Dir = dir } }
 func Module(tar, mount string) Option {
 	return func(m *Machine) { m.Module, m.Mount = tar, mount }
 }
+
+// Network adds network devices.
+func Network(nics ...NIC) Option { return func(m *Machine) { m.NICs = append(m.NICs, nics...) } }
 
 // Input sets the console's input.
 func Input(r io.Reader) Option { return func(m *Machine) { m.Input = r } }
@@ -183,6 +197,9 @@ func (m *Machine) defaults() (*Machine, error) {
 	case d.Memory%MiB != 0:
 		return nil, fmt.Errorf("%d bytes of memory: choose a whole number of MiB", uint64(d.Memory))
 	}
+	if err := d.checkNetwork(); err != nil {
+		return nil, err
+	}
 	for _, v := range d.Env {
 		if k, _, ok := strings.Cut(v, "="); !ok || k == "" {
 			return nil, fmt.Errorf("environment variable %q is not of the form NAME=VALUE", v)
@@ -197,10 +214,14 @@ func (m *Machine) defaults() (*Machine, error) {
 	return &d, nil
 }
 
-// Check finds out what is wrong with m without starting it: values that cannot be, a missing QEMU.
+// Check finds out what is wrong with m without starting it: values that cannot be, a missing QEMU, a
+// port or tap that the machine would not get.
 func (m *Machine) Check() error {
-	_, err := m.defaults()
-	return err
+	d, err := m.defaults()
+	if err != nil {
+		return err
+	}
+	return d.checkHost()
 }
 
 // commandLine returns the kernel's command line.
@@ -220,6 +241,15 @@ func (m *Machine) commandLine() (string, error) {
 	add("cwd", m.Dir)
 	add("argv0", m.Argv0)
 	add("tar", m.Mount)
+	add("hostname", m.Hostname)
+	if slices.ContainsFunc(m.NICs, func(n NIC) bool { return n.Config != "" }) {
+		for _, n := range m.NICs {
+			add("net", cmp.Or(n.Config, "dhcp"))
+		}
+	}
+	if m.Pcap != "" {
+		add("pcap", "host")
+	}
 	if !m.wall.IsZero() {
 		add("wall", strconv.FormatInt(m.wall.UnixNano(), 10))
 	}

@@ -29,6 +29,7 @@ func TestArguments(t *testing.T) {
 	const tail = "-nodefaults -no-user-config -no-reboot -display none -chardev stdio,id=console,signal=off" +
 		" -serial chardev:console -chardev file,id=status,path=/dev/fd/3" +
 		" -device isa-debugcon,iobase=0xe9,chardev=status -kernel hello.elf -append "
+	const modern = " -global virtio-mmio.force-legacy=off"
 	cases := map[string]struct {
 		options []Option
 		engine  engine
@@ -36,7 +37,7 @@ func TestArguments(t *testing.T) {
 	}{
 		"microvm by default": {
 			nil, tcgEngine,
-			"-machine microvm,rtc=on,pit=on,pic=off,isa-serial=on -accel tcg -cpu max -smp 1 -m 256M " + tail + "console=framed",
+			"-machine microvm,rtc=on,pit=on,pic=off,isa-serial=on -accel tcg -cpu max -smp 1 -m 256M " + tail + "console=framed" + modern,
 		},
 		"q35 under KVM": {
 			[]Option{On(Q35), CPUs(4), Memory(8 * GiB)}, engine{KVM, "host"},
@@ -53,11 +54,11 @@ func TestArguments(t *testing.T) {
 		"gdb": {
 			[]Option{func(m *Machine) { m.GDB = "127.0.0.1:1234" }}, tcgEngine,
 			"-machine microvm,rtc=on,pit=on,pic=off,isa-serial=on -accel tcg -cpu max -smp 1 -m 256M " + tail +
-				"console=framed -S -gdb tcp:127.0.0.1:1234",
+				"console=framed" + modern + " -S -gdb tcp:127.0.0.1:1234",
 		},
 		"another kernel": {
 			[]Option{RawCommandLine("console=ttyS0 quiet"), Args("unused")}, tcgEngine,
-			"-machine microvm,rtc=on,pit=on,pic=off,isa-serial=on -accel tcg -cpu max -smp 1 -m 256M " + tail + "console=ttyS0 quiet",
+			"-machine microvm,rtc=on,pit=on,pic=off,isa-serial=on -accel tcg -cpu max -smp 1 -m 256M " + tail + "console=ttyS0 quiet" + modern,
 		},
 	}
 	for name, c := range cases {

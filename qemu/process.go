@@ -26,8 +26,8 @@ type Process struct {
 	cancel   func()                  // giveUp without a cause, and releases what it needs
 	feeder   *feeder
 	messages *tail         // QEMU's messages
-	status   *tail         // what the guest wrote as its exit status
-	drained  chan struct{} // closed at the end of status
+	reports  *reports      // what the guest reported on its debug port
+	drained  chan struct{} // closed at the end of reports
 }
 
 // Start starts the machine. When ctx ends, QEMU is killed.
@@ -78,7 +78,7 @@ func (m *Machine) start(ctx context.Context, e engine) (*Process, error) {
 		}
 		m.Verbose(line)
 	}
-	p := &Process{messages: &tail{size: 4096, next: m.Messages}, status: &tail{size: 64}, drained: make(chan struct{})}
+	p := &Process{messages: &tail{size: 4096, next: m.Messages}, reports: &reports{listening: m.Listening}, drained: make(chan struct{})}
 	p.ctx, p.giveUp = context.WithCancelCause(ctx)
 	p.cancel = func() { p.giveUp(nil) }
 	if m.Timeout > 0 {
@@ -115,7 +115,7 @@ func (m *Machine) start(ctx context.Context, e engine) (*Process, error) {
 	go func() {
 		defer close(p.drained)
 		defer statusR.Close()
-		io.Copy(p.status, statusR) // a failure shows as a missing status
+		io.Copy(p.reports, statusR) // a failure shows as a missing status
 	}()
 	p.feeder = newFeeder(stdin, m.RawCommandLine == "")
 	p.feeder.start(m.Input)
@@ -141,6 +141,9 @@ func (m *Machine) checkFiles() error {
 		}
 		file.Close()
 	}
+	if err := m.checkHost(); err != nil {
+		return err
+	}
 	if m.GDB != "" {
 		l, err := net.Listen("tcp", m.GDB)
 		if err != nil {
@@ -165,10 +168,9 @@ func (p *Process) Wait() (status int, err error) {
 	cause := context.Cause(p.ctx)
 	p.cancel()
 	<-p.drained
-	text := p.status.String()
-	switch {
-	case strings.HasSuffix(text, "\n"):
-		n, err := strconv.Atoi(strings.TrimSpace(text))
+	switch text, ok := p.reports.status(); {
+	case ok:
+		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 || n > 255 {
 			return 0, fmt.Errorf("the guest reported an exit status that is none: %q", text)
 		}
@@ -198,6 +200,9 @@ func (p *Process) failure(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoStatus, err)
 	case len(said) == 0:
 		return fmt.Errorf("%w (QEMU: %v)", ErrNoStatus, exit)
+	}
+	if strings.Contains(said[0], "backend 'user' is not compiled") {
+		said = append(said, "use another way into the network, or none")
 	}
 	return fmt.Errorf("%w (QEMU: %v: %s)", ErrNoStatus, exit, strings.Join(said, "; "))
 }

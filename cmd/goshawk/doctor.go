@@ -4,9 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	goversion "go/version"
 
@@ -23,8 +27,9 @@ func doctorCommand() *command {
 		short: "say what is missing here, and how to get it",
 		long: `
 Doctor looks for what goshawk needs: a supported Go, QEMU, a writable cache
-directory. It says whether KVM works; without it guests run, more slowly, under
-QEMU's translator. The exit status is 1 if something needed is missing.`,
+directory. It says whether KVM works, without which guests run, more slowly, under
+QEMU's translator, and which ways into the network there are: user networking,
+tap devices, ports. The exit status is 1 if something needed is missing.`,
 		flags: flag.NewFlagSet("doctor", flag.ContinueOnError),
 		run: func(args []string) (int, error) {
 			if len(args) > 0 {
@@ -33,7 +38,7 @@ QEMU's translator. The exit status is 1 if something needed is missing.`,
 			ctx, done := building()
 			defer done()
 			status := 0
-			for _, check := range []func(context.Context) (string, bool){checkGo, checkQEMU, checkKVM, checkCache} {
+			for _, check := range []func(context.Context) (string, bool){checkGo, checkQEMU, checkKVM, checkUserNetworking, checkTap, checkPorts, checkCache} {
 				text, ok := check(ctx)
 				fmt.Println(text)
 				if !ok {
@@ -81,6 +86,47 @@ func checkKVM(ctx context.Context) (string, bool) {
 		return "KVM: this machine has no /dev/kvm; guests run under TCG, more slowly", true
 	}
 	return "KVM: does not work; guests run under TCG, more slowly: " + oneLine(err), true
+}
+
+// checkUserNetworking fails since goshawk run needs it, if not told otherwise.
+func checkUserNetworking(ctx context.Context) (string, bool) {
+	path, err := qemu.Find()
+	if err != nil {
+		return "User networking: not tried without QEMU", true
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "-netdev", "help").Output()
+	if err != nil {
+		return fmt.Sprintf("User networking: %s -netdev help: %v", path, err), false
+	}
+	if !slices.Contains(strings.Fields(string(out)), "user") {
+		return "User networking: this QEMU was built without it (libslirp); run programs with -net none or -net tap=NAME, or install another QEMU", false
+	}
+	return "User networking: works", true
+}
+
+// checkTap never fails: only -net tap= needs it.
+func checkTap(context.Context) (string, bool) {
+	if err := qemu.CheckTapSupport(); err != nil {
+		return "Tap devices: " + oneLine(err), true
+	}
+	return "Tap devices: can be used; goshawk run -net tap=NAME says how to make one", true
+}
+
+// checkPorts never fails: goshawk run -p chooses a port that is free.
+func checkPorts(context.Context) (string, bool) {
+	f := qemu.Forward{Guest: 80}
+	places := []string{}
+	for _, port := range []uint16{80, 8080} {
+		f.Host = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+		if err := f.Free(); err != nil {
+			places = append(places, oneLine(err))
+		} else {
+			places = append(places, fmt.Sprintf("%d is free", port))
+		}
+	}
+	return "Ports for -p: " + strings.Join(places, "; "), true
 }
 
 func checkCache(context.Context) (string, bool) {

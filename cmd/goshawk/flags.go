@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"mvdan.cc/sh/v3/shell"
 
@@ -48,6 +50,7 @@ type machineFlags struct {
 	environment   []string
 	gdb           string
 	qemuArguments []string
+	network       networkFlags
 }
 
 func (m *machineFlags) define(fs *flag.FlagSet, cpus int, memory qemu.Size) {
@@ -71,6 +74,7 @@ func (m *machineFlags) define(fs *flag.FlagSet, cpus int, memory qemu.Size) {
 		m.environment = append(m.environment, s)
 		return nil
 	})
+	m.network.define(fs)
 	fs.Func("qemu-args", "further arguments for QEMU, `quoted` as for a shell; repeatable", func(s string) error {
 		args, err := shell.Fields(s, nil)
 		if err != nil {
@@ -95,10 +99,22 @@ func (m *machineFlags) new() (*qemu.Machine, error) {
 		}
 		vm.GDB = net.JoinHostPort(host, port)
 	}
+	if err := m.network.apply(vm); err != nil {
+		return nil, err
+	}
 	if len(m.qemuArguments) > 0 {
 		vm.Messages = os.Stderr // such arguments may ask for some
 	}
-	return vm, vm.Check()
+	return vm, explainPort(vm.Check())
+}
+
+// explainPort adds what to do about a port of this machine that cannot be had.
+func explainPort(err error) error {
+	var port *qemu.PortError
+	if errors.As(err, &port) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Errorf("%w; choose another, or let goshawk choose: -p %d", err, port.Forward.Guest)
+	}
+	return err
 }
 
 // insert gives a machine its image, which it checks.

@@ -27,7 +27,7 @@ func boot(m *qemu.Machine) (int, error) {
 	defer signal.Stop(signals)
 	p, err := m.Start(context.Background())
 	if err != nil {
-		return 0, err
+		return 0, explainPort(err)
 	}
 	ended := make(chan struct{})
 	killer := make(chan syscall.Signal, 1)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as its users do: testdata/*.txtar, in the language of
 // https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript with "listen VAR", which occupies a
-// TCP port and sets VAR to it.
+// TCP port and sets VAR to it, and the condition [root].
 func TestScripts(t *testing.T) {
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
@@ -37,6 +38,12 @@ func TestScripts(t *testing.T) {
 				}
 			}
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"listen": func(ts *testscript.TestScript, _ bool, args []string) {

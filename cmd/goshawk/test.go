@@ -45,6 +45,8 @@ Flags of its own, which may stand among those of go test:
   -mem size         memory (default 1G)
   -machine kind     microvm, q35 or pc (default microvm)
   -accel kind       auto, kvm or tcg (default $GOSHAWK_ACCEL or auto)
+  -net words        a network device, as for goshawk run (default user); repeatable
+  -hostname name    the guest's host name
   -env K=V          set an environment variable; repeatable
   -files directory  give the tests this directory of their module too, named from
                     the package's directory; repeatable
@@ -78,7 +80,7 @@ type testLine struct {
 }
 
 // ownTestFlags are the flags of goshawk test that go test does not have.
-var ownTestFlags = []string{"cpus", "mem", "machine", "accel", "env", "files", "qemu-args"}
+var ownTestFlags = []string{"cpus", "mem", "machine", "accel", "net", "hostname", "env", "files", "qemu-args"}
 
 // boolTestFlags are the flags of go test that take no value unless it is joined by "=": "go help
 // build", "go help testflag".
@@ -183,12 +185,12 @@ func runTest(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	overlay, err := t.Overlay("amd64")
-	if err != nil {
-		return 0, err
-	}
 	if status, err := l.runVet(ctx, t); err != nil || status != 0 {
 		return status, err
+	}
+	overlay, err := t.TestOverlay(ctx, l.tags, l.listFlags(), l.packages, os.Stderr)
+	if err != nil {
+		return 0, err
 	}
 	test := append([]string{"test"}, goos.TestArgs(t, overlay)...)
 	if l.tags != "" {
@@ -256,17 +258,23 @@ func (l *testLine) runVet(ctx context.Context, t *goos.Toolchain) (int, error) {
 	for _, c := range checks {
 		args = append(args, "-"+c)
 	}
-	for _, f := range l.flags {
-		// Flags that say how packages are found; the rest is of no use to vet.
-		name, _, _ := strings.Cut(strings.TrimPrefix(f, "-"), "=")
-		if slices.Contains([]string{"mod", "modfile", "n", "x"}, name) {
-			args = append(args, f)
-		}
-	}
+	args = append(args, l.listFlags("n", "x")...)
 	if l.tags != "" {
 		args = append(args, "-tags="+l.tags)
 	}
 	return l.goCommand(ctx, t, append(args, l.packages...))
+}
+
+// listFlags returns those of go test's flags that say how packages are found, and the others named.
+func (l *testLine) listFlags(others ...string) []string {
+	var flags []string
+	for _, f := range l.flags {
+		name, _, _ := strings.Cut(strings.TrimPrefix(f, "-"), "=")
+		if name == "mod" || name == "modfile" || slices.Contains(others, name) {
+			flags = append(flags, f)
+		}
+	}
+	return flags
 }
 
 // compileTests makes images of the test binaries.

@@ -51,15 +51,55 @@ func TestSuiteOutput(t *testing.T) {
 
 func TestIdleRate(t *testing.T) {
 	start := time.Unix(100, 0)
-	r := &record{marks: map[string]plugin.Mark{markMain: {Time: start}}}
+	var ticks []plugin.Mark
 	for i := range 7 {
-		r.ticks = append(r.ticks, plugin.Mark{Instructions: uint64(i * i), Time: start.Add(time.Duration(i) * time.Second)})
+		ticks = append(ticks, plugin.Mark{Instructions: uint64(i * i), Time: start.Add(time.Duration(i) * time.Second)})
 	}
-	rate, err := idleRate(r, 2*time.Second, 3*time.Second)
+	rate, err := idleRate(start, ticks, 2*time.Second, 3*time.Second)
 	require.NoError(t, err)
 	assert.Equal(t, float64(25-4)/3, rate)
-	_, err = idleRate(r, 2*time.Second, 5*time.Second)
+	_, err = idleRate(start, ticks, 2*time.Second, 5*time.Second)
 	assert.ErrorContains(t, err, "not idle for 5s")
+}
+
+func TestWrk(t *testing.T) {
+	got, err := parseWrk(`Running 1s test @ http://127.0.0.1:18080/
+  1 threads and 16 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.20ms  500.00us  20.10ms   90.00%
+    Req/Sec    10.00k     1.00k   12.00k    70.00%
+  Latency Distribution
+     50%  950.00us
+     75%    1.50ms
+     90%    2.00ms
+     99%    1.05s
+  10000 requests in 1.00s, 6.00MB read
+  Socket errors: connect 0, read 1, write 0, timeout 2
+Requests/sec:   9990.50
+Transfer/sec:      6.00MB
+`)
+	require.NoError(t, err)
+	assert.Equal(t, load{requests: 10000, perSecond: 9990.5, p50: 950 * time.Microsecond, p99: 1050 * time.Millisecond,
+		errors: "Socket errors: connect 0, read 1, write 0, timeout 2"}, got)
+	_, err = parseWrk("unable to connect")
+	assert.ErrorContains(t, err, "unable to connect")
+}
+
+func TestEvents(t *testing.T) {
+	var e events
+	for _, part := range []string{
+		"virtio_notify vdev 0x1\ninsn begin 10 1000\nvirtio_not", "ify vdev 0x1\nvirtio_queue_notify vdev 0x1 n 0 vq 0x2\n",
+		"memory_region_ops_write cpu 0 mr 0x1 addr 0xfeb00050 value 0x1 size 4 name 'virtio-mmio'\nqemu: a message\n",
+		"insn tick 15 1500\ninsn finish 20 2000\nvirtio_notify vdev 0x1\n",
+	} {
+		e.Write([]byte(part))
+	}
+	assert.Equal(t, map[string]int{"virtio_notify": 1, "virtio_queue_notify": 1, "memory_region_ops_write": 1, "name 'virtio-mmio'": 1}, e.counts)
+	m, err := e.mark(markEnd)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(20), m.Instructions)
+	assert.Len(t, e.ticks, 1)
+	assert.Equal(t, "qemu: a message\n", e.messages.String())
 }
 
 func TestExtractKernel(t *testing.T) {

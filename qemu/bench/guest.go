@@ -38,65 +38,91 @@ type guest struct {
 	options   func(args []string, clock uint64) []qemu.Option // clock: kHz of the time stamp counter
 	reports   bool                                            // it reports an exit status
 	exe       string
-	marks     map[string]uint64 // addresses, by the names above
+	symbols   map[string]string // functions of the program, by the names of marks above
+	marks     map[string]uint64 // their addresses
 	files     map[string]int64  // what boots, sizes in bytes
-	total     int64             // bytes that QEMU loads
 	goVersion string
 }
 
+// mainMarks are the marks of a program that runs to its end.
+var mainMarks = map[string]string{markMain: "main.main", markExit: "runtime.exit.abi0"}
+
 // buildGoshawk builds a program as Goshawk image.
-func (b *bench) buildGoshawk(pkg string) (*guest, error) {
-	dir := filepath.Join(b.dir, "goshawk")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+func (b *bench) buildGoshawk(pkg string, symbols map[string]string, ldflags string) (*guest, error) {
+	dir, err := os.MkdirTemp(b.dir, "goshawk-")
+	if err != nil {
 		return nil, err
 	}
-	r, err := goos.Build(b.ctx, goos.BuildOptions{Package: pkg, Output: dir + string(filepath.Separator), Stderr: os.Stderr})
+	r, err := goos.Build(b.ctx, goos.BuildOptions{Package: pkg, Output: dir + string(filepath.Separator), Ldflags: ldflags, Stderr: os.Stderr})
 	if err != nil {
 		return nil, err
 	}
 	g := &guest{
-		system: "Goshawk", kernel: r.Output, exe: r.Output, reports: true, goVersion: r.Toolchain.Version,
+		system: "Goshawk", kernel: r.Output, exe: r.Output, reports: true, symbols: symbols, goVersion: r.Toolchain.Version,
 		options: func(args []string, _ uint64) []qemu.Option { return []qemu.Option{qemu.Args(args...)} },
 	}
 	return g, g.inspect(r.Output)
 }
 
-// buildLinux builds a program as static Linux executable, and an initramfs that runs it as the first
-// process on a kernel.
-func (b *bench) buildLinux(pkg, kernel string) (*guest, error) {
+// buildExecutable builds a program as static Linux executable in dir.
+func (b *bench) buildExecutable(toolchain *goos.Toolchain, dir, pkg, ldflags string) (string, error) {
+	exe := filepath.Join(dir, path.Base(pkg))
+	cmd := exec.CommandContext(b.ctx, toolchain.Go, "build", "-o", exe, "-ldflags="+ldflags, pkg)
+	cmd.Env = append(slices.Clone(toolchain.Env), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%v: %w", cmd, err)
+	}
+	return exe, nil
+}
+
+// buildLinux builds a program as static Linux executable, and an initramfs on which it is the first
+// process, or with a network the one that qemu/bench/init becomes.
+func (b *bench) buildLinux(pkg string, symbols map[string]string, ldflags string, network bool) (*guest, error) {
 	toolchain, err := goos.Find(b.ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(b.dir, "linux")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	dir, err := os.MkdirTemp(b.dir, "linux-")
+	if err != nil {
 		return nil, err
 	}
-	exe := filepath.Join(dir, path.Base(pkg))
-	cmd := exec.CommandContext(b.ctx, toolchain.Go, "build", "-o", exe, pkg)
-	cmd.Env = append(slices.Clone(toolchain.Env), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%v: %w", cmd, err)
+	exe, err := b.buildExecutable(toolchain, dir, pkg, ldflags)
+	if err != nil {
+		return nil, err
+	}
+	first := exe
+	var files []fileFor
+	if network {
+		if first, err = b.buildExecutable(toolchain, dir, initPackage, "-s -w"); err != nil {
+			return nil, err
+		}
+		files = append(files, fileFor{exe, "program"})
+		for i, m := range b.kernel.modules {
+			files = append(files, fileFor{m, fmt.Sprintf("modules/%d-%s", i, path.Base(m))})
+		}
 	}
 	initramfs := exe + ".cpio"
-	if err := writeInitramfs(initramfs, exe); err != nil {
+	if err := writeInitramfs(initramfs, first, files...); err != nil {
 		return nil, err
 	}
 	// The kernel says nothing, leaves out what would slow its system calls down, and ends the machine
 	// when the program ends. It cannot measure the TSC of a microvm without KVM.
 	const line = "console=ttyS0 loglevel=0 panic=-1 reboot=t mitigations=off tsc=reliable rdinit=/init tsc_early_khz="
 	g := &guest{
-		system: "Linux", kernel: kernel, exe: exe, goVersion: toolchain.Version,
+		system: "Linux", kernel: b.kernel.file, exe: exe, symbols: symbols, goVersion: toolchain.Version,
 		options: func(args []string, clock uint64) []qemu.Option {
-			words := append([]string{line + strconv.FormatUint(clock, 10), "--"}, args...)
-			return []qemu.Option{
-				qemu.RawCommandLine(strings.Join(words, " ")),
-				func(m *qemu.Machine) { m.Module = initramfs },
-			}
+			return []qemu.Option{func(m *qemu.Machine) {
+				words := []string{line + strconv.FormatUint(clock, 10)}
+				if len(m.NICs) > 0 {
+					words = append(words, "address="+guestAddress(m.NICs[0]).String())
+				}
+				m.RawCommandLine = strings.Join(append(append(words, "--"), args...), " ")
+				m.Module = initramfs
+			}}
 		},
 	}
-	return g, g.inspect(kernel, initramfs)
+	return g, g.inspect(g.kernel, initramfs)
 }
 
 // inspect fills in what the files say.
@@ -119,15 +145,18 @@ func (g *guest) inspect(files ...string) error {
 		return fmt.Errorf("%s: %w", g.exe, err)
 	}
 	defer exe.Close()
-	symbols, err := exe.Symbols()
-	if err != nil {
-		return fmt.Errorf("%s: %w", g.exe, err)
-	}
 	g.marks = make(map[string]uint64)
 	if g.marks[markEntry], err = pvhEntry(kernel); err != nil {
 		return fmt.Errorf("%s: %w", g.kernel, err)
 	}
-	for mark, name := range map[string]string{markMain: "main.main", markExit: "runtime.exit.abi0"} {
+	if g.symbols == nil {
+		return nil
+	}
+	symbols, err := exe.Symbols()
+	if err != nil {
+		return fmt.Errorf("%s: %w", g.exe, err)
+	}
+	for mark, name := range g.symbols {
 		i := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == name })
 		if i < 0 {
 			return fmt.Errorf("%s has no symbol %s", g.exe, name)
@@ -135,6 +164,17 @@ func (g *guest) inspect(files ...string) error {
 		g.marks[mark] = symbols[i].Value
 	}
 	return nil
+}
+
+// loaded returns the bytes of the files that QEMU loads.
+func (g *guest) loaded() int64 {
+	var all int64
+	for file, size := range g.files {
+		if file != g.exe || file == g.kernel {
+			all += size
+		}
+	}
+	return all
 }
 
 // pvhEntry returns the physical address in the note XEN_ELFNOTE_PHYS32_ENTRY (Xen's
@@ -197,7 +237,7 @@ type expectation struct {
 
 // run boots g and waits for its end. clock is the frequency of its time stamp counter in kHz.
 func (g *guest) run(ctx context.Context, clock uint64, want expectation, args []string, options ...qemu.Option) (*record, error) {
-	m := qemu.New(g.kernel, append(g.options(args, clock), options...)...)
+	m := qemu.New(g.kernel, append(options, g.options(args, clock)...)...)
 	var output firstWrite
 	var messages bytes.Buffer
 	m.Output, m.Messages, m.Timeout = &output, &messages, want.timeout

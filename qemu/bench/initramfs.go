@@ -34,17 +34,26 @@ func (a *archive) pad() {
 	}
 }
 
-// writeInitramfs writes an initramfs with exe as /init and the devices that Go's start needs.
-func writeInitramfs(file, exe string) error {
-	program, err := os.ReadFile(exe)
-	if err != nil {
-		return err
-	}
+// A fileFor is a file of the host that goes into an initramfs.
+type fileFor struct {
+	host, guest string // paths; the guest's without the leading slash
+}
+
+// writeInitramfs writes an initramfs with exe as /init, the devices that Go's start needs, and more
+// files, which may be in /modules.
+func writeInitramfs(file, exe string, more ...fileFor) error {
 	var a archive
 	a.add("dev", syscall.S_IFDIR|0o755, nil, 0, 0)
 	a.add("dev/console", syscall.S_IFCHR|0o600, nil, 5, 1)
 	a.add("dev/null", syscall.S_IFCHR|0o666, nil, 1, 3)
-	a.add("init", syscall.S_IFREG|0o755, program, 0, 0)
+	a.add("modules", syscall.S_IFDIR|0o755, nil, 0, 0)
+	for _, f := range append(more, fileFor{exe, "init"}) {
+		content, err := os.ReadFile(f.host)
+		if err != nil {
+			return err
+		}
+		a.add(f.guest, syscall.S_IFREG|0o755, content, 0, 0)
+	}
 	a.add("TRAILER!!!", 0, nil, 0, 0)
 	return os.WriteFile(file, a.Bytes(), fs.FileMode(0o666))
 }

@@ -12,8 +12,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,55 +29,81 @@ const cloudKernel = "linux-image-cloud-amd64"
 
 var newestKernel = regexp.MustCompile(`(?m)^\s*Depends: (linux-image-\S+)$`)
 
-// debianKernel returns the path of Debian's cloud kernel as an ELF file, and the name of its package
-// with the version. The file is kept in the user's cache directory.
-func debianKernel(ctx context.Context) (file, name string, err error) {
+// networkModules are the modules that a virtio network device on MMIO needs, in the order in which they
+// are loaded. A kernel may have some of them built in.
+var networkModules = []string{"failover.ko", "net_failover.ko", "virtio_ring.ko", "virtio.ko", "virtio_mmio.ko", "virtio_net.ko"}
+
+// A linuxKernel is what a Linux guest boots.
+type linuxKernel struct {
+	name    string   // package with its version, or the file
+	file    string   // ELF file with a PVH note
+	modules []string // paths of networkModules; none if they are built in
+}
+
+// debianKernel returns Debian's cloud kernel. Its files are kept in the user's cache directory.
+func debianKernel(ctx context.Context) (k linuxKernel, err error) {
 	help := func(err error) error {
 		return fmt.Errorf("no Linux kernel to compare with: %w; on Debian do apt-get update, elsewhere name a kernel by -linux", err)
 	}
 	out, err := output(ctx, "", "apt-cache", "depends", "--important", cloudKernel)
 	if err != nil {
-		return "", "", help(err)
+		return k, help(err)
 	}
 	found := newestKernel.FindSubmatch(out)
 	if found == nil {
-		return "", "", help(fmt.Errorf("apt does not know the package %s", cloudKernel))
+		return k, help(fmt.Errorf("apt does not know the package %s", cloudKernel))
 	}
 	pkg := string(found[1])
 	out, err = output(ctx, "", "apt-cache", "show", "--no-all-versions", pkg)
 	if err != nil {
-		return "", "", help(err)
+		return k, help(err)
 	}
 	_, rest, _ := strings.Cut("\n"+string(out), "\nVersion: ")
 	version, _, _ := strings.Cut(rest, "\n")
-	name = pkg + " " + version
+	k.name = pkg + " " + version
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", "", err
+		return k, err
 	}
-	dir := filepath.Join(cache, "goshawk", "linux")
-	file = filepath.Join(dir, fmt.Sprintf("%s_%s.elf", pkg, strings.ReplaceAll(version, ":", "_")))
-	if _, err := os.Stat(file); err == nil {
-		return file, name, nil
+	dir := filepath.Join(cache, "goshawk", "linux", fmt.Sprintf("%s_%s", pkg, strings.ReplaceAll(version, ":", "_")))
+	if _, err := os.Stat(dir); err != nil {
+		note("fetching %s", k.name)
+		files, err := fetchKernel(ctx, pkg)
+		if err != nil {
+			return k, help(err)
+		}
+		if err := saveFiles(dir, files); err != nil {
+			return k, err
+		}
 	}
-	note("fetching %s", name)
-	kernel, err := fetchKernel(ctx, pkg)
+	k.file = filepath.Join(dir, kernelFile)
+	for _, m := range networkModules {
+		if _, err := os.Stat(filepath.Join(dir, m)); err == nil {
+			k.modules = append(k.modules, filepath.Join(dir, m))
+		}
+	}
+	return k, nil
+}
+
+// kernelFile is the name under which the kernel is kept.
+const kernelFile = "vmlinux"
+
+// saveFiles makes a directory with files, all or nothing.
+func saveFiles(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "tmp-")
 	if err != nil {
-		return "", "", help(err)
+		return err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", "", err
+	defer os.RemoveAll(tmp)
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(tmp, name), content, 0o666); err != nil {
+			return err
+		}
 	}
-	tmp, err := os.CreateTemp(dir, "tmp-")
-	if err != nil {
-		return "", "", err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(kernel)
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return "", "", err
-	}
-	return file, name, os.Rename(tmp.Name(), file)
+	return os.Rename(tmp, dir)
 }
 
 // output runs a command in dir and returns what it prints, or an error with its messages.
@@ -91,8 +119,8 @@ func output(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// fetchKernel downloads a package and returns the kernel in it.
-func fetchKernel(ctx context.Context, pkg string) ([]byte, error) {
+// fetchKernel downloads a package and returns the kernel in it, as kernelFile, and its networkModules.
+func fetchKernel(ctx context.Context, pkg string) (map[string][]byte, error) {
 	dir, err := os.MkdirTemp("", "goshawk-apt-")
 	if err != nil {
 		return nil, err
@@ -109,19 +137,31 @@ func fetchKernel(ctx context.Context, pkg string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := tar.NewReader(bytes.NewReader(content))
-	for {
+	found := make(map[string][]byte)
+	for files := tar.NewReader(bytes.NewReader(content)); ; {
 		header, err := files.Next()
+		if err == io.EOF && found[kernelFile] != nil {
+			return found, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: no kernel in it: %w", pkg, err)
 		}
-		if strings.HasPrefix(header.Name, "./boot/vmlinuz-") {
-			bzImage, err := io.ReadAll(files)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", pkg, err)
-			}
-			return extractKernel(bzImage)
+		name := path.Base(header.Name)
+		isKernel := strings.HasPrefix(header.Name, "./boot/vmlinuz-")
+		if !isKernel && !slices.Contains(networkModules, name) {
+			continue
 		}
+		content, err := io.ReadAll(files)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pkg, err)
+		}
+		if isKernel {
+			name = kernelFile
+			if content, err = extractKernel(content); err != nil {
+				return nil, err
+			}
+		}
+		found[name] = content
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,8 +30,10 @@ import (
 
 // Packages of the measured programs.
 const (
-	hello = "github.com/goshawk-os/goshawk/cmd/hello"
-	suite = "github.com/goshawk-os/goshawk/qemu/bench/suite"
+	hello         = "github.com/goshawk-os/goshawk/cmd/hello"
+	suite         = "github.com/goshawk-os/goshawk/qemu/bench/suite"
+	initPackage   = "github.com/goshawk-os/goshawk/qemu/bench/init"
+	serverPackage = "github.com/goshawk-os/goshawk/qemu/bench/server"
 )
 
 // A bench is one run of this program.
@@ -42,8 +45,10 @@ type bench struct {
 	accel  qemu.Accel // for what needs no plugin
 	clock  uint64     // the host's time stamp counter in kHz
 	plugin *plugin.Plugin
-	hello  []*guest
-	suite  []*guest
+	kernel linuxKernel
+
+	// Goshawk and Linux with each program; the stripped ones have no debug information.
+	hello, suite, server, stripped []*guest
 }
 
 func main() {
@@ -55,13 +60,14 @@ func main() {
 		b.accel = qemu.Accel(s)
 		return (&qemu.Machine{Accel: b.accel}).Check()
 	})
+	only := flag.String("only", "", "measure only `what`: program or network")
 	profiles := flag.Bool("profile", false, "compare nothing: list the functions that Goshawk executes from entry to exit and when idle")
 	flag.Usage = func() {
 		fmt.Fprint(os.Stderr, "usage: go run ./qemu/bench [flags]\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 0 || b.runs < 1 {
+	if flag.NArg() > 0 || b.runs < 1 || !slices.Contains([]string{"", onlyProgram, onlyNetwork}, *only) {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -71,14 +77,20 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b.ctx = ctx
-	if err := b.run(*kernel, *profiles); err != nil {
+	if err := b.run(*kernel, *only, *profiles); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(kernel string, profiles bool) (err error) {
+// Values of -only.
+const (
+	onlyProgram = "program"
+	onlyNetwork = "network"
+)
+
+func (b *bench) run(kernel, only string, profiles bool) (err error) {
 	if b.dir, err = os.MkdirTemp("", "goshawk-bench-"); err != nil {
 		return err
 	}
@@ -86,32 +98,61 @@ func (b *bench) run(kernel string, profiles bool) (err error) {
 	if b.plugin, err = plugin.Build(b.ctx, b.dir); err != nil {
 		return err
 	}
-	note("building")
-	builds := []func(string) (*guest, error){b.buildGoshawk}
-	kernelName := kernel
-	if !profiles {
-		if kernel == "" {
-			if kernel, kernelName, err = debianKernel(b.ctx); err != nil {
-				return err
-			}
+	b.kernel = linuxKernel{name: kernel, file: kernel}
+	if kernel == "" && !profiles {
+		if b.kernel, err = debianKernel(b.ctx); err != nil {
+			return err
 		}
-		builds = append(builds, func(pkg string) (*guest, error) { return b.buildLinux(pkg, kernel) })
 	}
-	for _, build := range builds {
-		for pkg, list := range map[string]*[]*guest{hello: &b.hello, suite: &b.suite} {
-			g, err := build(pkg)
-			if err != nil {
-				return err
-			}
-			*list = append(*list, g)
+	note("building")
+	type program struct {
+		pkg     string
+		marks   map[string]string
+		ldflags string
+		network bool
+		guests  *[]*guest
+	}
+	var programs []program
+	if only != onlyNetwork {
+		programs = append(programs, program{hello, mainMarks, "", false, &b.hello}, program{suite, mainMarks, "", false, &b.suite})
+	}
+	if only != onlyProgram {
+		programs = append(programs, program{serverPackage, serverMarks, "", true, &b.server}, program{serverPackage, nil, "-s -w", true, &b.stripped})
+	}
+	for _, p := range programs {
+		g, err := b.buildGoshawk(p.pkg, p.marks, p.ldflags)
+		if err != nil {
+			return err
 		}
+		*p.guests = []*guest{g}
+		if profiles {
+			continue
+		}
+		if g, err = b.buildLinux(p.pkg, p.marks, p.ldflags, p.network); err != nil {
+			return err
+		}
+		*p.guests = append(*p.guests, g)
 	}
 	if profiles {
 		return b.printProfiles(os.Stdout)
 	}
-	if err := b.printHost(kernelName); err != nil {
+	if err := b.printHost(programs[0].guests); err != nil {
 		return err
 	}
+	print := func(t table) { t.print(os.Stdout) }
+	if only != onlyNetwork {
+		if err := b.program(print); err != nil {
+			return err
+		}
+	}
+	if only != onlyProgram {
+		return b.network(print)
+	}
+	return nil
+}
+
+// program measures what a program without a network gets.
+func (b *bench) program(print func(table)) error {
 	measures := []func() (table, error){b.boot, b.size}
 	if !b.short {
 		measures = append(measures, b.memory, b.idle)
@@ -125,7 +166,7 @@ func (b *bench) run(kernel string, profiles bool) (err error) {
 		if err != nil {
 			return err
 		}
-		t.print(os.Stdout)
+		print(t)
 	}
 	return nil
 }
@@ -136,7 +177,7 @@ func note(format string, args ...any) {
 }
 
 // printHost says where the numbers are from.
-func (b *bench) printHost(kernel string) error {
+func (b *bench) printHost(guests *[]*guest) error {
 	binary, err := qemu.Find()
 	if err != nil {
 		return err
@@ -154,7 +195,7 @@ func (b *bench) printHost(kernel string) error {
 		}
 	}
 	runs := "median (best) of " + plural(b.runs, "run")
-	fmt.Printf("%s; %s; accelerator %s; %s; Linux: %s; %s\n", plural(runtime.NumCPU(), "host CPU"), first, accel, b.hello[0].goVersion, kernel, runs)
+	fmt.Printf("%s; %s; accelerator %s; %s; Linux: %s; %s\n", plural(runtime.NumCPU(), "host CPU"), first, accel, (*guests)[0].goVersion, b.kernel.name, runs)
 	return nil
 }
 

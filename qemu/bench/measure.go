@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -64,19 +65,13 @@ func (b *bench) size() (table, error) {
 	t := table{title: "Size of cmd/hello"}
 	var plain int64
 	for _, g := range b.hello {
-		var all int64
-		for file, size := range g.files {
-			if file != g.exe || file == g.kernel {
-				all += size
-			} else {
-				plain = size
-			}
+		if g.exe != g.kernel {
+			plain = g.files[g.exe]
 		}
-		t.row("what QEMU loads", "MiB", "").add(g, float64(all)/float64(qemu.MiB))
-		g.total = all
+		t.row("what QEMU loads", "MiB", "").add(g, float64(g.loaded())/float64(qemu.MiB))
 	}
 	for _, g := range b.hello {
-		t.row("over the plain static executable", "MiB", "≤ 2").add(g, float64(g.total-plain)/float64(qemu.MiB))
+		t.row("over the plain static executable", "MiB", "≤ 2").add(g, float64(g.loaded()-plain)/float64(qemu.MiB))
 	}
 	return t, nil
 }
@@ -85,23 +80,34 @@ func (b *bench) size() (table, error) {
 func (b *bench) memory() (table, error) {
 	t := table{title: "Memory of cmd/hello"}
 	for _, g := range b.hello {
-		fails, works := qemu.Size(0), 256*qemu.MiB
-		for works-fails > qemu.MiB {
-			size := (fails + works) / 2 &^ (qemu.MiB - 1)
+		works, err := smallest(func(size qemu.Size) bool {
 			_, err := g.run(b.ctx, b.clock, helloTimed, nil, qemu.Using(b.accel), qemu.Memory(size))
-			if b.ctx.Err() != nil {
-				return t, b.ctx.Err()
-			}
 			note("%s in %v: %t", g.system, size, err == nil)
-			if err == nil {
-				works = size
-			} else {
-				fails = size
-			}
+			return err == nil
+		})
+		if err := errors.Join(err, b.ctx.Err()); err != nil {
+			return t, err
 		}
 		t.row("smallest -m in which it runs", "MiB", "≤ 16").add(g, float64(works/qemu.MiB))
 	}
 	return t, nil
+}
+
+// smallest searches for the smallest memory of a machine that works.
+func smallest(works func(qemu.Size) bool) (qemu.Size, error) {
+	too, enough := qemu.Size(0), 256*qemu.MiB
+	if !works(enough) {
+		return 0, fmt.Errorf("it does not work with %v", enough)
+	}
+	for enough-too > qemu.MiB {
+		size := (too + enough) / 2 &^ (qemu.MiB - 1)
+		if works(size) {
+			enough = size
+		} else {
+			too = size
+		}
+	}
+	return enough, nil
 }
 
 // idle counts the instructions of guests whose program sleeps.
@@ -119,7 +125,7 @@ func (b *bench) idle() (table, error) {
 			if err != nil {
 				return t, err
 			}
-			rate, err := idleRate(r, settle, measure)
+			rate, err := idleRate(r.marks[markMain].Time, r.ticks, settle, measure)
 			if err != nil {
 				return t, fmt.Errorf("%s: %w", g.system, err)
 			}
@@ -129,14 +135,14 @@ func (b *bench) idle() (table, error) {
 	return t, nil
 }
 
-// idleRate returns the instructions per second for a time that begins when the program is past main
-// for settle.
-func idleRate(r *record, settle, measure time.Duration) (float64, error) {
-	begin := r.marks[markMain].Time.Add(settle)
+// idleRate returns the instructions per second for a time that begins settle after the program has
+// gone to sleep.
+func idleRate(asleep time.Time, ticks []plugin.Mark, settle, measure time.Duration) (float64, error) {
+	begin := asleep.Add(settle)
 	var first *plugin.Mark
-	for i, tick := range r.ticks {
+	for i, tick := range ticks {
 		if first == nil && !tick.Time.Before(begin) {
-			first = &r.ticks[i]
+			first = &ticks[i]
 		}
 		if first != nil && tick.Time.Sub(first.Time) >= measure {
 			return float64(tick.Instructions-first.Instructions) / tick.Time.Sub(first.Time).Seconds(), nil

@@ -137,7 +137,7 @@ func (r *runner) prepare(ctx context.Context) error {
 			r.shipped = append(r.shipped, filepath.Join(r.toolchain.GOROOT, "src", e.Name()))
 		}
 	}
-	if r.overlay, err = r.toolchain.Overlay("amd64"); err != nil {
+	if r.overlay, err = r.toolchain.NetworkOverlay(ctx, "amd64", os.Stderr); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(r.out, "goshawk-")

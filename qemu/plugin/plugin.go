@@ -74,6 +74,7 @@ type Settings struct {
 	Marks  map[string]uint64 // virtual addresses whose first execution is a mark of that name
 	Every  time.Duration     // whole seconds between marks named "tick", 0 for none
 	Timing bool              // do not count, so that the times are true
+	Blocks bool              // count whole blocks: faster, not exact where blocks fault
 
 	Profile string // file for the instructions executed by address, for ParseProfile; "" for none
 }
@@ -90,6 +91,9 @@ func (p *Plugin) Options(s Settings) []qemu.Option {
 	}
 	if s.Timing {
 		arg += ",count=off"
+	}
+	if s.Blocks {
+		arg += ",count=blocks"
 	}
 	if s.Profile != "" {
 		arg += ",profile=" + s.Profile

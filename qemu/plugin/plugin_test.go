@@ -47,6 +47,16 @@ func TestCount(t *testing.T) {
 	assert.False(t, got["after"].Time.Before(got["loop"].Time))
 }
 
+// TestBlocks: blocks count for their instructions, a repeated instruction once and as it goes on.
+func TestBlocks(t *testing.T) {
+	// mov $1000, %ecx; 1: dec %ecx; jnz 1b; mov $1000, %ecx; mov $0x8000, %edi; rep stosb.
+	code := []byte{0xb9, 0xe8, 0x03, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xb9, 0xe8, 3, 0, 0, 0xbf, 0, 0x80, 0, 0, 0xf3, 0xaa}
+	entry, after := uint64(stub.Body), uint64(stub.Body+len(code))
+	image := stub.Write(t, code, stub.Status(0))
+	got := marks(t, image, Settings{Marks: map[string]uint64{"code": entry, "after": after}, Blocks: true})
+	assert.InDelta(t, 2004, got["after"].Instructions-got["code"].Instructions, 10, "and some of the blocks with the marks")
+}
+
 func TestProfile(t *testing.T) {
 	// mov $1000, %ecx; mov $0x8000, %edi; rep stosb; 1: dec %eax; jnz 1b, with eax 3.
 	code := []byte{0xb8, 3, 0, 0, 0, 0xb9, 0xe8, 3, 0, 0, 0xbf, 0, 0x80, 0, 0, 0xf3, 0xaa, 0xff, 0xc8, 0x75, 0xfc}

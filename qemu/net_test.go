@@ -1,0 +1,314 @@
+package qemu_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/goshawk-os/goshawk/qemu"
+	"github.com/goshawk-os/goshawk/qemu/relay"
+)
+
+// TestNetProtocols: what is spoken over TCP, with clients that others have written.
+func TestNetProtocols(t *testing.T) {
+	for _, kind := range qemu.Kinds {
+		for _, cpus := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s-%d", kind, cpus), func(t *testing.T) {
+				cert, key, pool := certificate(t, "127.0.0.1")
+				file := filepath.Join(t.TempDir(), "cert.pem")
+				require.NoError(t, os.WriteFile(file, []byte(cert), 0o666))
+				nic, places := forwarded(t, 80, 443)
+				n := startServer(t, qemu.On(kind), qemu.CPUs(cpus), qemu.Env("CERT="+cert, "KEY="+key), qemu.Network(nic))
+				n.url = "http://" + places[80]
+				n.client.Timeout = time.Minute
+
+				assert.Equal(t, "HTTP/1.1 from linux\n", n.get("/"))
+				for _, two := range []bool{false, true} {
+					text, err := fetch(secure(pool, two), "https://"+places[443]+"/")
+					require.NoError(t, err)
+					assert.Equal(t, map[bool]string{false: "HTTP/1.1 from linux\n", true: "HTTP/2.0 from linux\n"}[two], text)
+				}
+				for _, c := range []struct{ option, url, want string }{
+					{"--http1.0", n.url, "HTTP/1.0"}, {"--http1.1", n.url, "HTTP/1.1"},
+					{"--http1.1", "https://" + places[443], "HTTP/1.1"}, {"--http2", "https://" + places[443], "HTTP/2.0"},
+				} {
+					out, err := exec.CommandContext(t.Context(), "curl", "--silent", "--show-error", "--max-time", "60", "--cacert", file,
+						c.option, c.url+"/").CombinedOutput()
+					require.NoError(t, err, "curl is needed: apt-get install -y curl; it says: %s", out)
+					assert.Equal(t, c.want+" from linux\n", string(out))
+				}
+
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				c, _, err := websocket.Dial(ctx, n.url+"/websocket", nil)
+				require.NoError(t, err)
+				c.SetReadLimit(-1)
+				for _, size := range []int{0, 1, 125, 126, 65535, 65536, 1 << 20} {
+					message := bytes.Repeat([]byte("x"), size)
+					require.NoError(t, c.Write(ctx, websocket.MessageBinary, message))
+					_, got, err := c.Read(ctx)
+					require.NoError(t, err)
+					assert.True(t, bytes.Equal(message, got), "a message of %d bytes", size)
+				}
+				assert.NoError(t, c.Close(websocket.StatusNormalClosure, ""))
+			})
+		}
+	}
+}
+
+// bulkSize is how much TestNetBulk sends in each direction, in MiB; make net-bulk sends 1024.
+func bulkSize(t *testing.T) int64 {
+	t.Helper()
+	mib := int64(64)
+	if text := os.Getenv("GOSHAWK_BULK"); text != "" {
+		_, err := fmt.Sscan(text, &mib)
+		require.NoError(t, err, "GOSHAWK_BULK")
+	}
+	return mib << 20
+}
+
+// TestNetBulk: much data arrives whole, in both directions.
+func TestNetBulk(t *testing.T) {
+	size := bulkSize(t)
+	sum := sha256.New()
+	io.CopyN(sum, rand.NewChaCha8([32]byte{}), size)
+	want := fmt.Sprintf("%d %x\n", size, sum.Sum(nil))
+	check := func(t *testing.T, n *netd) {
+		n.client.Timeout = 10 * time.Minute
+		start := time.Now()
+		resp, err := n.client.Post(n.url+"/upload", "application/octet-stream", io.LimitReader(rand.NewChaCha8([32]byte{}), size))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(text))
+		t.Logf("upload: %.0f MiB/s", float64(size>>20)/time.Since(start).Seconds())
+
+		start = time.Now()
+		resp, err = n.client.Get(fmt.Sprintf("%s/download?size=%d", n.url, size))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		sum := sha256.New()
+		got, err := io.Copy(sum, resp.Body)
+		require.NoError(t, err)
+		assert.Equal(t, want, fmt.Sprintf("%d %x\n", got, sum.Sum(nil)))
+		t.Logf("download: %.0f MiB/s", float64(size>>20)/time.Since(start).Seconds())
+	}
+	t.Run("user networking", func(t *testing.T) { check(t, onUser(t, qemu.Timeout(20*time.Minute))) })
+	t.Run("wire", func(t *testing.T) {
+		n, _ := onWire(t, relay.Faults{}, qemu.Timeout(20*time.Minute))
+		check(t, n)
+	})
+	t.Run("tap", func(t *testing.T) { check(t, onTap(t, qemu.Timeout(20*time.Minute))) })
+}
+
+// onTap boots the server on a tap with a queue for each CPU, where this machine's own kernel is the
+// peer.
+func onTap(t *testing.T, options ...qemu.Option) *netd {
+	t.Helper()
+	const name = "gs-net"
+	if os.Geteuid() != 0 {
+		t.Skip("making a tap device needs root")
+	}
+	for _, args := range []string{
+		"tuntap add mode tap multi_queue name " + name, "address add 10.213.38.1/24 dev " + name,
+		"address add fd00:213::1/64 dev " + name + " nodad", "link set " + name + " up",
+	} {
+		out, err := exec.CommandContext(t.Context(), "ip", strings.Fields(args)...).CombinedOutput()
+		t.Cleanup(func() { exec.CommandContext(context.Background(), "ip", "link", "delete", name).Run() })
+		require.NoError(t, err, "ip %s: %s", args, out)
+	}
+	n := startServer(t, append(options, qemu.Network(qemu.NIC{Backend: qemu.Tap(name), Config: "addr=10.213.38.2/24,addr=fd00:213::2/64"}))...)
+	n.url = "http://10.213.38.2"
+	n.client.Timeout = time.Minute
+	return n
+}
+
+// TestNetTap talks to a guest by this machine's kernel, with both versions of IP.
+func TestNetTap(t *testing.T) {
+	for _, kind := range []qemu.Kind{qemu.Microvm, qemu.Q35} {
+		for _, cpus := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%s-%d", kind, cpus), func(t *testing.T) {
+				n := onTap(t, qemu.On(kind), qemu.CPUs(cpus))
+				assert.Equal(t, "HTTP/1.1 from linux\n", n.get("/"))
+				text, err := fetch(&n.client, "http://[fd00:213::2]/")
+				require.NoError(t, err)
+				assert.Equal(t, "HTTP/1.1 from linux\n", text)
+				for _, addr := range []string{"10.213.38.2", "fd00:213::2"} {
+					out, err := exec.CommandContext(t.Context(), "ping", "-c", "3", "-i", "0.2", "-s", "4000", "-W", "10", addr).CombinedOutput()
+					if _, missing := exec.LookPath("ping"); missing == nil {
+						assert.NoError(t, err, "%s", out)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestNetIPv6: a wire without any IPv4, and user networking where the guest finds its address itself.
+func TestNetIPv6(t *testing.T) {
+	n, _ := onWire(t, relay.Faults{})
+	n.url = "http://[" + guestAddr6 + "]"
+	assert.Equal(t, "HTTP/1.1 from linux\n", n.get("/"))
+	assert.Contains(t, n.get("/peer"), "["+peerAddr6+"]:")
+
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6: %v", err)
+	}
+	defer l.Close()
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "over IPv6") }))
+	n = onUser(t)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // the router advertises itself when it likes
+		text, err := n.call("get", "http://[fec0::2]:"+port+"/")
+		return err == nil && text == "over IPv6\n"
+	}, time.Minute, 200*time.Millisecond)
+	text, err := n.call("interfaces", "")
+	require.NoError(t, err)
+	assert.Contains(t, text, " fec0::")
+}
+
+// TestNetOutgoing: the guest as a client of this machine, by user networking.
+func TestNetOutgoing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "out and back") }))
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	// The first thing the program does: there has to be an address by then.
+	r := qemu.Run(t, build(t, "./guest/netd").image, qemu.Network(qemu.NIC{}), qemu.Args("call", "get", "http://10.0.2.2:"+port+"/"))
+	require.NoError(t, r.Err)
+	assert.Equal(t, "out and back\n", r.Console)
+	assert.Zero(t, r.Status)
+}
+
+// TestNetDatagrams: UDP that fits a frame and UDP that does not, by both versions of IP.
+func TestNetDatagrams(t *testing.T) {
+	_, peer := onWire(t, relay.Faults{})
+	for _, addr := range []string{guestAddr, guestAddr6} {
+		c, err := peer.DialContext(t.Context(), "udp", net.JoinHostPort(addr, "7"))
+		require.NoError(t, err)
+		defer c.Close()
+		got := make([]byte, 1<<16)
+		for _, size := range []int{1, 1400, 1473, 4000, 9000, 65000} {
+			message := make([]byte, size)
+			rand.NewChaCha8([32]byte{byte(size)}).Read(message)
+			_, err := c.Write(message)
+			require.NoError(t, err)
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+			n, err := c.Read(got)
+			require.NoError(t, err, "%d bytes by %s", size, addr)
+			assert.True(t, bytes.Equal(message, got[:n]), "%d bytes by %s", size, addr)
+		}
+	}
+}
+
+// TestNetBadWire: a link that loses, doubles, exchanges and damages frames costs time and no data.
+func TestNetBadWire(t *testing.T) {
+	n, _ := onWire(t, relay.Faults{Seed: 42, Lose: 0.01, Duplicate: 0.01, Reorder: 0.02, Corrupt: 0.01})
+	n.client.Timeout = 3 * time.Minute
+	const size = 8 << 20
+	sum := sha256.New()
+	io.CopyN(sum, rand.NewChaCha8([32]byte{}), size)
+	want := fmt.Sprintf("%d %x\n", size, sum.Sum(nil))
+	start := time.Now()
+	resp, err := n.client.Post(n.url+"/upload", "application/octet-stream", io.LimitReader(rand.NewChaCha8([32]byte{}), size))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, want, string(text))
+	t.Logf("upload: %v", time.Since(start))
+	start = time.Now()
+	resp, err = n.client.Get(fmt.Sprintf("%s/download?size=%d", n.url, size))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	sum.Reset()
+	got, err := io.Copy(sum, resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, want, fmt.Sprintf("%d %x\n", got, sum.Sum(nil)))
+	t.Logf("download: %v", time.Since(start))
+	for range 50 {
+		assert.Equal(t, "HTTP/1.1 from linux\n", n.get("/"))
+		n.client.CloseIdleConnections()
+	}
+}
+
+// TestNetCapture: the guest's stack writes what comes and goes to a file that tools read (the format of
+// libpcap, draft-ietf-opsawg-pcap).
+func TestNetCapture(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "capture.pcap")
+	n := onUser(t, func(m *qemu.Machine) { m.Pcap = file })
+	assert.Equal(t, "HTTP/1.1 from linux\n", n.get("/"))
+	n.process.Kill()
+	<-n.ended
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Greater(t, len(b), 24)
+	order := binary.ByteOrder(binary.LittleEndian)
+	unit := time.Microsecond
+	switch order.Uint32(b) {
+	case 0xa1b2c3d4:
+	case 0xa1b23c4d:
+		unit = time.Nanosecond
+	default:
+		require.Fail(t, "no capture", "it begins with % x", b[:24])
+	}
+	assert.EqualValues(t, 1, order.Uint32(b[20:])&0xffff, "link type Ethernet")
+	frames := 0
+	requested, answered := false, false
+	for rest := b[24:]; len(rest) >= 16; frames++ {
+		at := time.Unix(int64(order.Uint32(rest)), int64(order.Uint32(rest[4:]))*int64(unit))
+		assert.WithinDuration(t, time.Now(), at, time.Minute)
+		length := order.Uint32(rest[8:])
+		require.LessOrEqual(t, length, order.Uint32(rest[12:]))
+		if int(length) > len(rest)-16 {
+			break // the machine was ended in the middle of it
+		}
+		frame := rest[16 : 16+length]
+		requested = requested || bytes.Contains(frame, []byte("GET / HTTP/1.1\r\n"))
+		answered = answered || bytes.Contains(frame, []byte("HTTP/1.1 200 OK\r\n"))
+		rest = rest[16+length:]
+	}
+	assert.Greater(t, frames, 5)
+	assert.True(t, requested && answered, "request and response are in the capture")
+}
+
+// TestNetListening: goshawk is told where the program listens.
+func TestNetListening(t *testing.T) {
+	seen := make(chan netip.AddrPort, 8)
+	nic, _ := forwarded(t, 80)
+	startServer(t, qemu.Network(nic), func(m *qemu.Machine) {
+		m.Listening = func(_ string, addr netip.AddrPort) { seen <- addr }
+	})
+	ports := make(map[uint16]bool)
+	for range 2 {
+		select {
+		case addr := <-seen:
+			ports[addr.Port()] = true
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "it was not told")
+		}
+	}
+	assert.Equal(t, map[uint16]bool{7: true, 80: true}, ports)
+}

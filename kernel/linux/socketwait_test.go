@@ -4,8 +4,10 @@ package linux
 
 import (
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -108,6 +110,67 @@ func (s *slowSocket) Connect([]byte) syscall.Errno { return syscall.EINPROGRESS 
 func (s *slowSocket) Close()                       {}
 func (s *slowSocket) GetOption(_, _ int, v []byte) (int, syscall.Errno) {
 	return putInt(v, int(s.result)), 0
+}
+
+// byteSocket is a stream of another family than AF_UNIX, of bytes that a test appends.
+type byteSocket struct {
+	slowSocket
+	mu   sync.Mutex
+	data []byte
+}
+
+func (s *byteSocket) Receive(m *socket.Message, flags int) (int, syscall.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.data) == 0 {
+		return 0, syscall.EAGAIN
+	}
+	n := 0
+	for _, p := range m.Parts {
+		n += copy(p, s.data[n:])
+	}
+	if flags&syscall.MSG_PEEK == 0 {
+		s.data = s.data[n:]
+	}
+	return n, 0
+}
+
+func (s *byteSocket) arrive(text string) {
+	s.mu.Lock()
+	s.data = append(s.data, text...)
+	s.mu.Unlock()
+	s.notify(readable)
+}
+
+type byteFamily struct{ *byteSocket }
+
+func (f byteFamily) Socket(int, int) (socket.Socket, syscall.Errno) { return f.byteSocket, 0 }
+
+// TestSocketWaitsForAll: MSG_WAITALL fills all parts, also with MSG_PEEK.
+func TestSocketWaitsForAll(t *testing.T) {
+	k := goshawkKernel(t)
+	s := &byteSocket{}
+	socket.Register(40, byteFamily{s})
+	defer socket.Register(40, nil)
+	fd, err := k.quiet(syscall.SYS_SOCKET, 40, syscall.SOCK_STREAM, 0)
+	require.Zero(t, err)
+	for _, flags := range []int{syscall.MSG_WAITALL | syscall.MSG_PEEK, syscall.MSG_WAITALL} {
+		if flags&syscall.MSG_PEEK != 0 {
+			go func() {
+				for range 5 {
+					s.arrive("ab")
+					time.Sleep(time.Millisecond)
+				}
+			}()
+		}
+		one, two := make([]byte, 3), make([]byte, 7)
+		list := []iovec{{&one[0], 3}, {&two[0], 7}}
+		h := &messageHeader{vector: &list[0], vectorLength: 2}
+		n, err := k.quiet(syscall.SYS_RECVMSG, fd, unsafe.Pointer(h), flags)
+		assert.Equal(t, []any{10, syscall.Errno(0)}, []any{n, err})
+		assert.Equal(t, "ababababab", string(one)+string(two))
+	}
+	assert.Empty(t, s.data)
 }
 
 type slowFamily struct{ *slowSocket }

@@ -6,7 +6,7 @@ BOOTS   := $(CURDIR)/out/boots
 run: qemu ## build cmd/httpd and boot it; it says where it answers
 	$(GOSHAWK) run -p 80 ./cmd/httpd
 
-test: qemu cc check ## all checks and tests, on the host and in guests
+test: qemu cc net check ## all checks and tests, on the host and in guests
 	mkdir -p $(LOGS) && rm -f $(BOOTS)
 	GOSHAWK_BOOTS=$(BOOTS) GOSHAWK_LOGS=$(LOGS) go test -timeout 20m ./...
 	GOSHAWK_BOOTS=$(BOOTS) $(GOSHAWK) test -timeout 5m ./qemu/guest/...
@@ -25,10 +25,18 @@ qemu: ## install QEMU if it is missing
 cc: ## install a C compiler if it is missing: it builds QEMU's plugin that counts instructions
 	@scripts/install "$${CC:-cc}" "gcc libc6-dev"
 
+net: ## install what the network's tests talk to guests with, if it is missing
+	@scripts/install curl curl
+	@scripts/install ip iproute2
+
+net-bulk: qemu net ## upload and download 1 GiB by all ways into the network
+	GOSHAWK_BULK=1024 go test -count 1 -timeout 60m -run TestNetBulk -v ./qemu
+
 qemu-gdb: qemu ## boot cmd/hello and wait for gdb, whose command line it prints
 	$(GOSHAWK) run -accel tcg -gdb 1234 ./cmd/hello
 
-bench: qemu cc ## measure Goshawk and a Linux guest side by side
+bench: qemu cc net ## measure Goshawk and a Linux guest side by side; as root also on a tap
+	@scripts/install wrk wrk
 	go run ./qemu/bench
 
 conformance: qemu ## run the standard library's tests in guests, write docs/conformance.md
@@ -40,4 +48,4 @@ clean: ## remove what the targets have made
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-.PHONY: run test check qemu cc qemu-gdb bench conformance clean help
+.PHONY: run test check qemu cc net net-bulk qemu-gdb bench conformance clean help

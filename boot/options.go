@@ -2,7 +2,7 @@ package boot
 
 import "github.com/goshawk-os/goshawk/kernel/cmdline"
 
-// options are what the kernel's command line says (docs/design.md section 6), apart from the
+// options are what the kernel's command line says (docs/design.md section 7), apart from the
 // environment: that goes from the nucleus to the Go runtime, as the arguments do.
 type options struct {
 	framed  bool     // console input is framed

@@ -39,10 +39,10 @@ var (
 		{"cpuinfo", (*proc).cpuinfo}, {"loadavg", (*proc).loadavg}, {"meminfo", (*proc).meminfo}, {"stat", (*proc).machine},
 		{"uptime", (*proc).uptime}, {"version", (*proc).version},
 		{"sys/kernel/random/uuid", (*proc).uuid}, {"sys/kernel/random/boot_id", (*proc).boot},
-		{"goshawk/syscalls", (*proc).unsupported},
+		{"sys/kernel/hostname", (*proc).hostname}, {"goshawk/syscalls", (*proc).unsupported},
 	}
 	settings = []struct{ name, value string }{
-		{"sys/kernel/hostname", linux.HostName}, {"sys/kernel/ngroups_max", decimal(linux.MaxGroups)},
+		{"sys/kernel/ngroups_max", decimal(linux.MaxGroups)},
 		{"sys/kernel/osrelease", linux.OSRelease}, {"sys/kernel/ostype", linux.OSType},
 		{"sys/vm/overcommit_memory", "1"}, {"sys/net/core/somaxconn", "4096"}, {"sys/net/unix/max_dgram_qlen", "512"},
 		{"sys/fs/pipe-max-size", "1048576"}, {"sys/fs/nr_open", decimal(linux.MaxFiles)},
@@ -303,3 +303,5 @@ func (p *proc) unsupported() string {
 	}
 	return b.String()
 }
+
+func (p *proc) hostname() string { return linux.HostName() + "\n" }

@@ -29,7 +29,7 @@ var moduleEdits = []edit{
 	{
 		File: tcpPackage + "endpoint.go",
 		Old:  "\t// amss is the advertised MSS to the peer by this endpoint.\n",
-		New:  "\tack ackState\n\tdirect directState\n\n\t// amss is the advertised MSS to the peer by this endpoint.\n",
+		New:  "\tack ackState\n\tdirect directState\n\twindow windowState\n\n\t// amss is the advertised MSS to the peer by this endpoint.\n",
 	},
 	{
 		File: tcpPackage + "protocol.go",
@@ -105,6 +105,20 @@ var moduleEdits = []edit{
 		New: "\tif written, err := r.writeDirect(&params, pkt); written {\n\t\treturn err\n\t}\n" +
 			"\treturn r.outgoingNIC.getNetworkEndpoint(r.NetProto()).WritePacket(r, params, pkt)\n",
 	},
+	// What a window offers it does not take back, not even the part that the scaled field cannot say: a
+	// peer that has used it would be out of step (RFC 9293, section 3.8.6.2.1).
+	{
+		File: tcpPackage + "rcv.go",
+		Old:  "\tr.rcvWnd = newWnd\n\tr.rcvWUP",
+		New: "\tunit := seqnum.Size(1)<<r.RcvWndScale - 1\n\tnewWnd = (newWnd + unit) &^ unit\n" +
+			"\tif edge := r.RcvNxt.Add(newWnd); r.RcvAcc.LessThan(edge) {\n\t\tr.RcvAcc = edge\n\t}\n\tr.rcvWnd = newWnd\n\tr.rcvWUP",
+	},
+	// Nor does a segment that was overtaken tell a window: goos/_modules/.../tcp/window.go.
+	{
+		File: tcpPackage + "snd.go",
+		Old:  "\ts.SndWnd = rcvdSeg.window\n",
+		New:  "\tif s.updates(rcvdSeg) {\n\t\ts.SndWnd = rcvdSeg.window\n\t}\n",
+	},
 	// A call of Stats copies all counters.
 	{File: tcpPackage + "dispatcher.go", Old: "ep.stack.Stats().TCP.", New: "ep.stack.Counters().TCP.", All: true},
 	{File: tcpPackage + "connect.go", Old: "r.Stats().TCP.", New: "r.Counters().TCP.", All: true},
@@ -128,22 +142,6 @@ var moduleEdits = []edit{
 		File: "gvisor.dev/gvisor/pkg/tcpip/header/checksum.go",
 		Old:  "\t\"encoding/binary\"\n",
 		New:  "",
-	},
-	// Memory that is written next is not cleared before.
-	{
-		File: "gvisor.dev/gvisor/pkg/buffer/chunk.go",
-		Old:  "\t\tclear(c.data)\n",
-		New:  "",
-	},
-	{
-		File: "gvisor.dev/gvisor/pkg/buffer/view.go",
-		Old:  "\tv := NewView(size)\n\tv.Grow(size)\n",
-		New:  "\tv := NewView(size)\n\tclear(v.chunk.data)\n\tv.Grow(size)\n",
-	},
-	{
-		File: "gvisor.dev/gvisor/pkg/buffer/view.go",
-		Old:  "\tcopy(v.chunk.data, old)\n",
-		New:  "\tclear(v.chunk.data[copy(v.chunk.data, old):])\n",
 	},
 	// One processor needs no hash to be chosen.
 	{

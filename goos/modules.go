@@ -18,6 +18,7 @@ import (
 type requiredModule struct {
 	Path, Version string
 	Dir           string // where the go command keeps its files; "" until it is fetched
+	failure       string // what the go command said when it last could not fetch it
 }
 
 // A moduleStore has the go command fetch modules: in the versions that
@@ -106,25 +107,24 @@ func (s *moduleStore) fetch(ctx context.Context, modules []*requiredModule) erro
 	if len(missing) == 0 {
 		return nil
 	}
-	if missing, _ = s.download(ctx, missing, "GOPROXY=off"); len(missing) == 0 {
+	if missing = s.download(ctx, missing, "GOPROXY=off"); len(missing) == 0 {
 		return ctx.Err()
 	}
 	for _, m := range missing {
 		fmt.Fprintf(s.messages, "goshawk: fetching %s %s\n", m.Path, m.Version)
 	}
-	missing, why := s.download(ctx, missing)
+	missing = s.download(ctx, missing)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if len(missing) > 0 {
-		return s.failure(ctx, missing[0], why)
+		return s.failure(ctx, missing[0])
 	}
 	return nil
 }
 
-// download runs go mod download. It returns the modules that it has not got
-// and what the go command says about it.
-func (s *moduleStore) download(ctx context.Context, modules []*requiredModule, env ...string) (missing []*requiredModule, why string) {
+// download runs go mod download. It returns the modules that it has not got.
+func (s *moduleStore) download(ctx context.Context, modules []*requiredModule, env ...string) (missing []*requiredModule) {
 	args := []string{"mod", "download", "-json"}
 	for _, m := range modules {
 		args = append(args, m.Path+"@"+m.Version)
@@ -133,31 +133,32 @@ func (s *moduleStore) download(ctx context.Context, modules []*requiredModule, e
 	cmd := s.command(ctx, args...)
 	cmd.Env = environment(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = &out, &messages
+	var failure string // of the command as a whole
 	if err := cmd.Run(); err != nil {
-		why = err.Error() // what was downloaded all the same is in the output
+		failure = strings.TrimSpace(err.Error() + " " + messages.String())
 	}
-	if text := bytes.TrimSpace(messages.Bytes()); len(text) > 0 {
-		why = string(text)
+	for _, m := range modules {
+		m.failure = failure
 	}
 	for dec := json.NewDecoder(&out); ; {
 		var got struct{ Path, Version, Dir, Error string }
 		if dec.Decode(&got) != nil {
-			break // the end, or the go command's end, which why tells
+			break // the end, or that of a command that failed
 		}
 		for _, m := range modules {
-			if m.Path == got.Path && m.Version == got.Version && got.Error == "" {
-				m.Dir = got.Dir
+			if m.Path != got.Path || m.Version != got.Version {
+				continue
+			}
+			if m.Dir = got.Dir; got.Error != "" {
+				m.Dir, m.failure = "", got.Error
 			}
 		}
-		if got.Error != "" {
-			why = got.Error
-		}
 	}
-	return slices.DeleteFunc(slices.Clone(modules), func(m *requiredModule) bool { return m.Dir != "" }), why
+	return slices.DeleteFunc(slices.Clone(modules), func(m *requiredModule) bool { return m.Dir != "" })
 }
 
 // failure is the error of a module that could not be fetched.
-func (s *moduleStore) failure(ctx context.Context, m *requiredModule, why string) error {
+func (s *moduleStore) failure(ctx context.Context, m *requiredModule) error {
 	var settings struct{ GOPROXY, GOMODCACHE string }
 	out, err := s.command(ctx, "env", "-json", "GOPROXY", "GOMODCACHE").Output()
 	if err == nil {
@@ -168,7 +169,7 @@ func (s *moduleStore) failure(ctx context.Context, m *requiredModule, why string
 	}
 	return fmt.Errorf("the program uses package net, for which goshawk needs the module %s %s, and it cannot be fetched from GOPROXY=%s: %s; "+
 		"connect this machine to the network or set GOPROXY to a proxy that has the module; it is fetched once and stays in GOMODCACHE=%s",
-		m.Path, m.Version, settings.GOPROXY, why, settings.GOMODCACHE)
+		m.Path, m.Version, settings.GOPROXY, m.failure, settings.GOMODCACHE)
 }
 
 // withMessages adds to the error of exec.Cmd.Output what the command said.

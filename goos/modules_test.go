@@ -95,7 +95,7 @@ func TestFetchFailure(t *testing.T) {
 		want              []string
 	}{
 		"offline": {"golang.org/x/time/rate", "off", nil, []string{
-			"the module golang.org/x/time v", "cannot be fetched from GOPROXY=off", "disabled by GOPROXY=off", "GOMODCACHE=",
+			"the module golang.org/x/time v", "cannot be fetched from GOPROXY=off: golang.org/x/time@v", "disabled by GOPROXY=off", "GOMODCACHE=",
 		}},
 		"not there": {"golang.org/x/time/rate", "file:///nonexistent", nil, []string{
 			"golang.org/x/time v", "GOPROXY=file:///nonexistent", "no such file",

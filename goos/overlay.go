@@ -32,7 +32,7 @@ const (
 	valuePath = guestPrefix + "net/value"
 
 	// generation counts the changes of what is made from the same sources.
-	generation = 1
+	generation = 2
 
 	// keepFor is how long an overlay that no build uses stays in the cache.
 	keepFor = 30 * 24 * time.Hour
@@ -64,17 +64,17 @@ func (t *Toolchain) NetworkOverlay(ctx context.Context, arch string, messages io
 	if messages == nil {
 		messages = io.Discard
 	}
-	made := make(map[string][]byte)
+	extra := make(map[string][]byte)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := fs.ReadFile(guest, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
-		made[name] = text
+		extra[name] = text
 	}
 	err = fs.WalkDir(guest, path.Clean(moduleFiles), func(name string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
-			made[name], err = fs.ReadFile(guest, name)
+			extra[name], err = fs.ReadFile(guest, name)
 		}
 		return err
 	})
@@ -85,8 +85,8 @@ func (t *Toolchain) NetworkOverlay(ctx context.Context, arch string, messages io
 	if err != nil {
 		return "", err
 	}
-	maps.Copy(made, values)
-	return t.overlay(arch, made, func(sources map[string][]byte) (map[string][]byte, error) {
+	maps.Copy(extra, values)
+	return t.overlay(arch, extra, func(sources map[string][]byte) (map[string][]byte, error) {
 		split, err := t.splitSources(sources)
 		if err != nil {
 			return nil, err
@@ -113,8 +113,9 @@ func (t *Toolchain) NetworkOverlay(ctx context.Context, arch string, messages io
 }
 
 // overlay makes an overlay, or returns the one made before of the same: of
-// the guest's sources, the edited files and, besides, extra. generate
-// returns all files but the edited ones by their path below GOROOT/src.
+// the guest's sources, the edited files and, with the network stack, extra.
+// generate returns all files but the edited ones by their path below
+// GOROOT/src.
 func (t *Toolchain) overlay(arch string, extra map[string][]byte, generate func(sources map[string][]byte) (map[string][]byte, error)) (jsonPath string, err error) {
 	if arch != "amd64" {
 		return "", fmt.Errorf("goshawk does not support the architecture %s; it supports amd64", arch)
@@ -148,6 +149,9 @@ func (t *Toolchain) overlay(arch string, extra map[string][]byte, generate func(
 		return "", err
 	}
 	for file, text := range edited {
+		if path.Dir(file) == networkPackage && extra == nil {
+			continue // it uses what is laid with the network stack
+		}
 		if _, ok := laid[file]; ok {
 			return "", fmt.Errorf("goos: %s is both edited and replaced", file)
 		}

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Codes of framed console input (docs/design.md section 7).
+// Codes of framed console input (docs/design.md section 8).
 const (
 	frameEscape    = 0x10 // begins a code, and stands for itself if doubled
 	frameStart     = 's'

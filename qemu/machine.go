@@ -65,7 +65,7 @@ type Machine struct {
 	Memory Size   // whole MiB, default DefaultMemory
 	Accel  Accel  // default Auto
 
-	// For the guest's kernel (docs/design.md section 6).
+	// For the guest's kernel (docs/design.md section 7).
 	Args   []string // the program's arguments
 	Argv0  string   // its name
 	Env    []string // its environment, each "K=V"

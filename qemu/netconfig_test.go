@@ -71,7 +71,7 @@ func serveDNS(packets net.PacketConn, streams net.Listener) {
 				if _, err := io.ReadFull(c, query); err != nil {
 					return
 				}
-				answer, err := answerDNS(query)
+				answer, err := answerDNS(query, 65535)
 				if err == nil {
 					c.Write(append([]byte{byte(len(answer) >> 8), byte(len(answer))}, answer...))
 				}
@@ -84,22 +84,16 @@ func serveDNS(packets net.PacketConn, streams net.Listener) {
 		if err != nil {
 			return
 		}
-		answer, err := answerDNS(buf[:n])
+		answer, err := answerDNS(buf[:n], 1232)
 		if err != nil {
 			continue
-		}
-		if len(answer) > 1232 {
-			answer[2] |= 0x02 // TC: ask by TCP
-			answer = answer[:12]
-			clear(answer[6:])
-			answer[4], answer[5] = 0, 0
 		}
 		packets.WriteTo(answer, from)
 	}
 }
 
-// answerDNS makes the answer to a query.
-func answerDNS(query []byte) ([]byte, error) {
+// answerDNS makes the answer to a query. If it is longer than limit it says to ask by TCP.
+func answerDNS(query []byte, limit int) ([]byte, error) {
 	var p dnsmessage.Parser
 	header, err := p.Start(query)
 	if err != nil {
@@ -114,6 +108,9 @@ func answerDNS(query []byte) ([]byte, error) {
 	known := map[string]bool{"hawk.example.": true, "short.example.": true, "long.example.": true, "7.2.0.192.in-addr.arpa.": true}
 	if !known[name] {
 		header.RCode = dnsmessage.RCodeNameError
+	}
+	if name == "long.example." && limit < 4000 {
+		header.Truncated, name = true, ""
 	}
 	b := dnsmessage.NewBuilder(nil, header)
 	h := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60}
@@ -144,6 +141,7 @@ func answerDNS(query []byte) ([]byte, error) {
 
 // TestNetNoDHCP: nobody answers; the console says so, and the rest works.
 func TestNetNoDHCP(t *testing.T) {
+	t.Parallel() // it waits much
 	nic, accept := newWire(t)
 	user, places := forwarded(t, 80)
 	n := startServer(t, qemu.Network(nic, user))

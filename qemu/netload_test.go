@@ -91,7 +91,7 @@ func TestNetSequential(t *testing.T) {
 	n.settles(before)
 }
 
-// twoHosts returns an end with the same wire as the peer's, to send frames of one's own by.
+// twoHosts boots the server on a wire with a peer, and returns the peer's end to send more frames by.
 func twoHosts(t *testing.T) (*netd, relay.End) {
 	t.Helper()
 	nic, accept := newWire(t)
@@ -109,6 +109,7 @@ var target = relay.Target{MAC: guestMAC, Addr: netip.MustParseAddr(guestAddr), P
 
 // TestNetGarbage: frames that are wrong in all ways cost nothing but time.
 func TestNetGarbage(t *testing.T) {
+	t.Parallel() // it waits much
 	n, end := twoHosts(t)
 	before := n.measure()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -123,6 +124,7 @@ func TestNetGarbage(t *testing.T) {
 
 // TestNetFlood: 100,000 connections that nobody means, while others are served.
 func TestNetFlood(t *testing.T) {
+	t.Parallel() // it waits much
 	n, end := twoHosts(t)
 	before := n.measure()
 	flooded := make(chan error, 1)

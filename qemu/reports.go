@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// reports takes apart what the guest writes to its debug port (docs/design.md section 7): lines about
+// reports takes apart what the guest writes to its debug port (docs/design.md section 8): lines about
 // what goes on, and as the last one the exit status.
 type reports struct {
 	listening func(network string, addr netip.AddrPort) // may be nil

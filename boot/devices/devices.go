@@ -43,7 +43,7 @@ func Networks(report func(text string)) []virtio.Transport {
 }
 
 // Memory returns main memory, as drivers use it.
-func Memory() platform.Memory { return memory{} }
+func Memory() platform.Memory { return &theMemory }
 
 // seed mixes what an entropy device gives into the random generator, once. A device that has nothing
 // to give keeps its goroutine waiting for ever.

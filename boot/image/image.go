@@ -23,10 +23,20 @@ import (
 // range that the ELF specification leaves to operating systems.
 const PTRoot elf.ProgType = elf.PT_LOOS + 0x6f5367
 
+// PTZero is the type of the program header of zeroed variables that no loader
+// gives memory to, and the kernel does only when they are touched: their address
+// in p_vaddr, their length in bytes in p_memsz.
+const PTZero elf.ProgType = elf.PT_LOOS + 0x6f5368
+
 const (
 	// mark stands in a loaded segment of every Goshawk program, followed by
-	// the physical address of the PVH entry point (8 bytes, little endian).
+	// the physical address of the PVH entry point and that of the end of what
+	// the kernel itself needs of zeroed memory (8 bytes each, little endian).
 	mark = "goshawk-pvh-note"
+
+	// leastZero is how many bytes of zeroed variables are worth a header of
+	// their own.
+	leastZero = 2 << 20
 
 	notePVH = 18 // XEN_ELFNOTE_PHYS32_ENTRY
 
@@ -62,10 +72,11 @@ func Finish(in, out string, o Options) (err error) {
 	if _, err := inspect(bytes.NewReader(data), int64(len(data))); err == nil {
 		return fmt.Errorf("%s: already an image; build the program again", in)
 	}
-	entry, err := f.findEntry(data)
+	entry, kernelEnd, err := f.findMark(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}
+	added := f.splitZero(kernelEnd)
 	file, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-")
 	if err != nil {
 		return err
@@ -76,7 +87,6 @@ func Finish(in, out string, o Options) (err error) {
 			os.Remove(file.Name())
 		}
 	}()
-	var added []elf.Prog64
 	if _, err := file.Write(data); err != nil {
 		return err
 	}
@@ -135,11 +145,11 @@ func appendRoot(file *os.File, size int64, top uint64, o Options) (elf.Prog64, e
 	}, nil
 }
 
-// findEntry returns the PVH entry address that stands behind the mark. data
-// is the file. An entry is believed only if it is code: a program may contain
-// the bytes of the mark as data.
-func (f *file) findEntry(data []byte) (uint64, error) {
-	var found []uint64
+// findMark returns what stands behind the mark: the PVH entry address and the
+// end of what the kernel needs. data is the file. A mark is believed only if the
+// entry is code: a program may contain the bytes of the mark as data.
+func (f *file) findMark(data []byte) (entry, kernelEnd uint64, err error) {
+	found := 0
 	for _, p := range f.progs {
 		if elf.ProgType(p.Type) != elf.PT_LOAD {
 			continue
@@ -147,22 +157,44 @@ func (f *file) findEntry(data []byte) (uint64, error) {
 		rest := data[p.Off : p.Off+p.Filesz]
 		for {
 			_, after, ok := bytes.Cut(rest, []byte(mark))
-			if !ok || len(after) < 8 {
+			if !ok || len(after) < 16 {
 				break
 			}
-			if entry := binary.LittleEndian.Uint64(after); f.isCode(entry) {
-				found = append(found, entry)
+			if e := binary.LittleEndian.Uint64(after); f.isCode(e) {
+				found++
+				entry, kernelEnd = e, binary.LittleEndian.Uint64(after[8:])
 			}
 			rest = after
 		}
 	}
-	switch len(found) {
+	switch found {
 	case 0:
-		return 0, fmt.Errorf("%w: it does not contain the mark of the PVH entry", ErrNotGoshawk)
+		return 0, 0, fmt.Errorf("%w: it does not contain the mark of the PVH entry", ErrNotGoshawk)
 	case 1:
-		return found[0], nil
+		return entry, kernelEnd, nil
 	}
-	return 0, fmt.Errorf("the mark of the PVH entry is there %d times, not once", len(found))
+	return 0, 0, fmt.Errorf("the mark of the PVH entry is there %d times, not once", found)
+}
+
+// splitZero shortens the segment whose zeroed part contains kernelEnd to what the
+// kernel needs, and returns a program header for the rest; none if the rest is
+// not worth it.
+func (f *file) splitZero(kernelEnd uint64) []elf.Prog64 {
+	from := alignUp(kernelEnd, page)
+	for i := range f.progs {
+		p := &f.progs[i]
+		end := p.Vaddr + p.Memsz
+		if elf.ProgType(p.Type) != elf.PT_LOAD || kernelEnd < p.Vaddr+p.Filesz || end < from || end-from < leastZero {
+			continue
+		}
+		zero := elf.Prog64{
+			Type: uint32(PTZero), Flags: p.Flags, Vaddr: from, Paddr: p.Paddr + from - p.Vaddr,
+			Memsz: end - from, Align: page,
+		}
+		p.Memsz = from - p.Vaddr
+		return []elf.Prog64{zero}
+	}
+	return nil
 }
 
 // isCode reports whether addr is in an executable segment.

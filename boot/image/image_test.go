@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ func TestFinish(t *testing.T) {
 
 			output, err := exec.Command(out).CombinedOutput()
 			require.NoError(t, err)
-			assert.Equal(t, "hello 24 103\n", string(output), "the image still is the Linux program")
+			assert.Equal(t, "hello 32 103 0\n", string(output), "the image still is the Linux program")
 
 			require.NoError(t, Finish(in, in, Options{}), "out may be in")
 			assert.Equal(t, read(t, out), read(t, in), "same inputs, same bytes")
@@ -163,6 +164,48 @@ func TestFinishRoot(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, entries, 1, "and no other file")
 }
+
+// TestZero: a loader gives memory to zeroed variables only as far as the kernel
+// needs them.
+func TestZero(t *testing.T) {
+	in := build(t, "program", nil, "-tags=large")
+	out := filepath.Join(t.TempDir(), "image")
+	require.NoError(t, Finish(in, out, Options{Root: rootDir(t)}))
+	before, err := elf.Open(in)
+	require.NoError(t, err)
+	defer before.Close()
+	after, err := elf.Open(out)
+	require.NoError(t, err)
+	defer after.Close()
+
+	symbols, err := before.Symbols()
+	require.NoError(t, err)
+	kernelEnd := uint64(0)
+	for _, s := range symbols {
+		if s.Name == "main.kernel" {
+			kernelEnd = s.Value + s.Size
+		}
+	}
+	require.NotZero(t, kernelEnd)
+	was := before.Progs[slices.IndexFunc(before.Progs, writable)]
+	load := after.Progs[slices.IndexFunc(after.Progs, writable)]
+	zero := after.Progs[slices.IndexFunc(after.Progs, func(p *elf.Prog) bool { return p.Type == PTZero })]
+	assert.Equal(t, alignUp(kernelEnd, page), load.Vaddr+load.Memsz)
+	assert.Equal(t, was.Filesz, load.Filesz)
+	assert.Equal(t, load.Vaddr+load.Memsz, zero.Vaddr)
+	assert.Equal(t, was.Vaddr+was.Memsz, zero.Vaddr+zero.Memsz)
+	assert.Equal(t, elf.PF_R|elf.PF_W, zero.Flags)
+	assert.Zero(t, zero.Filesz)
+	info, err := Inspect(out)
+	require.NoError(t, err)
+	assert.Equal(t, alignUp(load.Vaddr+load.Memsz, rootAlign), info.RootAddr, "the root directory takes the place")
+	assert.Less(t, info.Top, uint64(16<<20))
+	if !testing.Short() {
+		assert.Equal(t, 2*int('A')+1, boot(t, out, "-machine", "microvm", "-m", "16M"))
+	}
+}
+
+func writable(p *elf.Prog) bool { return p.Type == elf.PT_LOAD && p.Flags&elf.PF_W != 0 }
 
 // TestBoot shows that QEMU finds the note and loads the segments.
 func TestBoot(t *testing.T) {

@@ -56,7 +56,11 @@ func start(o options) {
 		NDP:      c.NDP(),
 		Warn:     warn,
 	})
+	if err := startCapture(s, o.pcap); err != nil {
+		warn("pcap=" + o.pcap + ": " + err.Error())
+	}
 	inet.Register(s.Stack)
+	inet.PacketSockets, inet.Promiscuous = s.WantPackets, promiscuous(s)
 	f = netlink.New(s)
 	f.Sockets = linux.Sockets
 	inet.InterfaceIoctl = func(request uint, arg unsafe.Pointer) syscall.Errno {
@@ -84,6 +88,20 @@ func start(o options) {
 		}
 	})
 	c.Start(s.Stack, links)
+}
+
+// promiscuous returns what sets a link to receive frames for others too.
+func promiscuous(s *netstack.Stack) func(index int, on bool) syscall.Errno {
+	return func(index int, on bool) syscall.Errno {
+		l := s.Link(index)
+		if l == nil {
+			return syscall.ENODEV
+		}
+		if l.SetPromiscuous(on) != nil {
+			return syscall.EOPNOTSUPP
+		}
+		return 0
+	}
 }
 
 // random is the kernel's generator.

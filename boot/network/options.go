@@ -7,7 +7,7 @@ import (
 	linkoptions "github.com/goshawk-os/goshawk/net/configure/options"
 )
 
-// options are what the kernel's command line says of the network (docs/design.md section 6).
+// options are what the kernel's command line says of the network (docs/design.md section 7).
 type options struct {
 	links    []linkoptions.Link // eth0 and so on, as far as there is an option
 	hostname string             // "" if not given

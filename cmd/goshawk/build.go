@@ -24,7 +24,12 @@ executable with a PVH entry. PACKAGE is as for goshawk run; the default is the
 current directory. goshawk run boots the image, and so does QEMU alone:
 
 	qemu-system-x86_64 -M microvm -kernel file -nodefaults -serial stdio \
-		-display none -no-reboot`,
+		-display none -no-reboot
+
+with a network, whose port 80 answers at port 8080 of this machine, if it has
+
+	-global virtio-mmio.force-legacy=off -device virtio-net-device,netdev=n \
+		-netdev user,id=n,hostfwd=tcp:127.0.0.1:8080-:80`,
 		examples: `	goshawk build -o hello.elf ./cmd/hello
 	goshawk build -trimpath -ldflags '-s -w' -root ./files ./server
 `,

@@ -2,15 +2,21 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/goshawk-os/goshawk/qemu"
 )
 
 func TestMain(m *testing.M) {
@@ -19,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as its users do: testdata/*.txtar, in the language of
 // https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript with "listen VAR", which occupies a
-// TCP port and sets VAR to it, and the condition [root].
+// TCP port and sets VAR to it, "port VAR", which finds a free one, "get URL", and the condition [root].
 func TestScripts(t *testing.T) {
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
@@ -46,6 +52,12 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"get": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(get(ts.Stdout(), args[0])) },
+			"port": func(ts *testscript.TestScript, _ bool, args []string) {
+				addr, err := qemu.FreePort("tcp", netip.MustParseAddr("127.0.0.1"))
+				ts.Check(err)
+				ts.Setenv(args[0], fmt.Sprint(addr.Port()))
+			},
 			"listen": func(ts *testscript.TestScript, _ bool, args []string) {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				ts.Check(err)
@@ -56,6 +68,22 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// get writes what a URL gives as soon as somebody answers there.
+func get(w io.Writer, url string) error {
+	client := http.Client{Timeout: 5 * time.Second}
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := client.Get(url)
+		if err == nil {
+			defer resp.Body.Close()
+			_, err = io.Copy(w, resp.Body)
+			return err
+		}
+		if time.Since(start) > time.Minute {
+			return err
+		}
+	}
 }
 
 func TestParseTest(t *testing.T) {

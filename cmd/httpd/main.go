@@ -7,7 +7,7 @@
 // Its pages:
 //
 //	/               what it is and how it does: uptime, requests, memory
-//	/files/         the files below DIRECTORY (goshawk run -root)
+//	/files/         the files below DIRECTORY; of the whole machine, if not told otherwise
 //	/download?size= so many bytes, pseudo-random and always the same
 //	/upload         takes what is sent, and answers with its length and SHA-256
 //	/debug/pprof/   profiles of the program and of the kernel below it
@@ -38,7 +38,7 @@ var (
 
 func main() {
 	addr := flag.String("addr", ":80", "listen at this `address`")
-	dir := flag.String("dir", "/srv", "serve the files of this `directory` below /files/")
+	dir := flag.String("dir", "/", "serve the files of this `directory` below /files/")
 	flag.Parse()
 
 	http.HandleFunc("GET /{$}", home)

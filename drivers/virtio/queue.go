@@ -137,52 +137,50 @@ func (q *Queue) Head() (uint16, bool) { return q.free, q.numFree > 0 }
 // segments and write the rest. Errors are ErrFull, ErrChain, or why the device
 // is out of service; then the queue is unchanged.
 func (q *Queue) Add(segments []platform.Segment, readable int) (head uint16, err error) {
-	if err := q.dev.Err(); err != nil {
-		return 0, err
+	if q.dev.failure.Load() != nil {
+		return 0, q.dev.Err()
 	}
 	n := len(segments)
 	if n == 0 || n > len(q.chains) {
 		return 0, ErrChain
 	}
-	var total, writable uint64
-	for i, s := range segments {
-		total += uint64(s.Len)
-		if i >= readable {
-			writable += uint64(s.Len)
-		}
-	}
-	if total > math.MaxUint32 {
-		return 0, ErrChain
-	}
-	indirect := q.tables != nil && n > directLimit && n <= indirectLimit
-	descs := n
-	if indirect {
-		descs = 1
-	}
-	if descs > q.numFree {
-		return 0, ErrFull
-	}
-
 	head = q.free
-	if indirect {
-		first := int(head) * indirectLimit
-		table := q.tables[first : first+n]
-		for i, s := range segments {
-			table[i] = describe(s, i, readable, n, uint16(i+1))
+	at, descs := head, n
+	var total, writable uint64
+	if q.tables != nil && n > directLimit && n <= indirectLimit {
+		if descs = 1; q.numFree == 0 {
+			return 0, ErrFull
 		}
+		first := int(head) * indirectLimit
+		total, writable = describe(q.tables[first:first+n], segments, readable)
 		q.ring.desc[head] = Descriptor{
 			Addr: q.tablesAddr + uint64(first)*16, Len: uint32(n) * 16, Flags: VIRTQ_DESC_F_INDIRECT,
 		}
-		q.free = q.links[head]
+		at = q.links[head]
 	} else {
-		at := head
-		for i, s := range segments {
+		if n > q.numFree {
+			return 0, ErrFull
+		}
+		for i := range segments {
+			s := &segments[i]
+			d := Descriptor{Addr: s.Addr, Len: s.Len}
+			if total += uint64(s.Len); i >= readable {
+				writable += uint64(s.Len)
+				d.Flags = VIRTQ_DESC_F_WRITE
+			}
 			next := q.links[at]
-			q.ring.desc[at] = describe(s, i, readable, n, next)
+			if i < n-1 {
+				d.Flags |= VIRTQ_DESC_F_NEXT
+				d.Next = next
+			}
+			q.ring.desc[at] = d
 			at = next
 		}
-		q.free = at
 	}
+	if total > math.MaxUint32 {
+		return 0, ErrChain // what was written is free still
+	}
+	q.free = at
 	q.numFree -= descs
 	q.chains[head] = chain{position: q.added, writable: uint32(writable), descs: uint16(descs)}
 	q.ring.avail[int(q.added)&(len(q.chains)-1)] = head
@@ -190,23 +188,29 @@ func (q *Queue) Add(segments []platform.Segment, readable int) (head uint16, err
 	return head, nil
 }
 
-// describe returns the descriptor of segment i of n (2.7.5).
-func describe(s platform.Segment, i, readable, n int, next uint16) Descriptor {
-	d := Descriptor{Addr: s.Addr, Len: s.Len}
-	if i >= readable {
-		d.Flags = VIRTQ_DESC_F_WRITE
+// describe writes the descriptors of a chain into an indirect table (2.7.5.3), and
+// returns the bytes of all segments and of those that the device may write.
+func describe(table []Descriptor, segments []platform.Segment, readable int) (total, writable uint64) {
+	for i := range segments {
+		s := &segments[i]
+		d := Descriptor{Addr: s.Addr, Len: s.Len}
+		if total += uint64(s.Len); i >= readable {
+			writable += uint64(s.Len)
+			d.Flags = VIRTQ_DESC_F_WRITE
+		}
+		if i < len(segments)-1 {
+			d.Flags |= VIRTQ_DESC_F_NEXT
+			d.Next = uint16(i + 1)
+		}
+		table[i] = d
 	}
-	if i < n-1 {
-		d.Flags |= VIRTQ_DESC_F_NEXT
-		d.Next = next
-	}
-	return d
+	return total, writable
 }
 
 // Kick publishes all chains added and, unless the device does not want to
 // know, notifies it (2.7.13). It reports whether it did.
 func (q *Queue) Kick() (notified bool) {
-	if q.added == q.published || q.dev.Err() != nil {
+	if q.added == q.published || q.dev.failure.Load() != nil {
 		return false
 	}
 	before, now := uint16(q.published), uint16(q.added)
@@ -229,8 +233,8 @@ func (q *Queue) Kick() (notified bool) {
 // bytes the device has written. ok is false if there is none. An error says
 // why the device is out of service.
 func (q *Queue) Next() (head uint16, written uint32, ok bool, err error) {
-	if err := q.dev.Err(); err != nil {
-		return 0, 0, false, err
+	if q.dev.failure.Load() != nil {
+		return 0, 0, false, q.dev.Err()
 	}
 	if q.taken == q.seen {
 		moved := q.ring.usedIndex() - uint16(q.seen)
@@ -306,7 +310,7 @@ func (q *Queue) EnableInterrupts(after int) (pending bool) {
 		q.flags = 0
 		q.ring.publish(uint16(q.published), q.flags)
 	}
-	if q.dev.Err() != nil {
+	if q.dev.failure.Load() != nil {
 		return true
 	}
 	return int(q.ring.usedIndex()-uint16(q.taken)) >= after

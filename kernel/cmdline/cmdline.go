@@ -1,4 +1,4 @@
-// Package cmdline reads and writes the kernel's command line, the words of docs/design.md section 6.
+// Package cmdline reads and writes the kernel's command line, the words of docs/design.md section 7.
 //
 // The reading half allocates nothing and calls nothing that does, since the nucleus uses it before
 // the Go runtime exists: words are slices of the line, decoded into memory of the caller.

@@ -8,7 +8,7 @@ import (
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
 
-// Console input arrives framed from goshawk run, or bare from a terminal (docs/design.md section 7).
+// Console input arrives framed from goshawk run, or bare from a terminal (docs/design.md section 8).
 const (
 	frameEscape    = 0x10 // begins a frame code, and stands for itself if doubled
 	frameStart     = 's'

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"runtime"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -10,8 +11,24 @@ const (
 	OSType    = "Linux" // so that programs take it for what it acts as
 	OSRelease = "6.1.0-goshawk"
 	OSVersion = "#1 SMP Goshawk"
-	HostName  = "goshawk"
 )
+
+// hostName is what SetHostName has set, nil for the default.
+var hostName atomic.Pointer[string]
+
+// HostName returns the machine's name.
+func HostName() string {
+	if name := hostName.Load(); name != nil {
+		return *name
+	}
+	return "goshawk"
+}
+
+// SetHostName gives the machine a name. What is longer than uname can tell, 64 bytes, is cut.
+func SetHostName(name string) {
+	name = name[:min(len(name), 64)]
+	hostName.Store(&name)
+}
 
 func sysUname(a args) (uintptr, syscall.Errno) {
 	u := (*syscall.Utsname)(a.p[0])
@@ -25,7 +42,7 @@ func sysUname(a args) (uintptr, syscall.Errno) {
 		}
 	}
 	set(&u.Sysname, OSType)
-	set(&u.Nodename, HostName)
+	set(&u.Nodename, HostName())
 	set(&u.Release, OSRelease)
 	set(&u.Version, OSVersion)
 	set(&u.Machine, machineName)

@@ -97,6 +97,7 @@ const (
 	phMemsz      = 40
 	ptLoad       = 1
 	ptRoot       = 0x606f5367 // boot/image's mark for the tar of -root
+	ptZero       = 0x606f5368 // and for variables that get memory when touched
 	pfX          = 1
 	pfW          = 2
 	maxSegments  = 8
@@ -106,6 +107,10 @@ const (
 var (
 	segments     [maxSegments]struct{ start, end, flags uintptr }
 	segmentCount int
+
+	// zeroStart to zeroEnd are the program's variables that no loader gives
+	// memory to. Nothing in nucleus mode may touch them of its own.
+	zeroStart, zeroEnd uintptr
 
 	// imageSize is how much of the image's file lies in memory as it is.
 	imageSize uintptr
@@ -137,6 +142,9 @@ func readImage() {
 			}
 		case ptRoot:
 			root, rootSize = directMap+start, uintptr(load64(ph+phFilesz))
+		case ptZero:
+			zeroStart = start
+			zeroEnd = (start + uintptr(load64(ph+phMemsz)) + pageSize - 1) &^ (pageSize - 1)
 		}
 	}
 }
@@ -234,7 +242,8 @@ func mapped(r *pvh.Region) bool {
 }
 
 // buildAddressSpace replaces the boot page tables: the image where it was linked,
-// each segment with its own rights, and physical memory at directMap.
+// each segment with its own rights, and physical memory at directMap. The tar of
+// -root is in the direct map only: where it was loaded may be zeroStart to zeroEnd.
 func buildAddressSpace() {
 	rootTable = newTable(0)
 	data := leafBits(syscall.PROT_READ | syscall.PROT_WRITE)
@@ -268,12 +277,18 @@ func buildAddressSpace() {
 			if level == 1 {
 				size = amd64.PTE_PS
 			}
-			ok = ok && mapRange(a, next-a, uint64(a)|leafBits(prot)|size, level)
+			if directMap+s.start != root {
+				ok = ok && mapRange(a, next-a, uint64(a)|leafBits(prot)|size, level)
+			}
 			if prot&syscall.PROT_WRITE == 0 {
 				ok = ok && mapRange(directMap+a, next-a, uint64(a)|leafBits(syscall.PROT_READ)|size, level)
 			}
 			a = next
 		}
+	}
+	if zeroStart < zeroEnd {
+		zero := change{kind: changeMap, prot: syscall.PROT_READ | syscall.PROT_WRITE}
+		ok = ok && zero.apply(rootTable, 3, zeroStart, zeroEnd)
 	}
 	if !ok {
 		fatal("no memory for the page tables")

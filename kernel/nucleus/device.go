@@ -76,6 +76,10 @@ func allocateContiguous(n uintptr) uintptr {
 // as p does, or are replaced by others that mean the same.
 func Physical(p []byte) (addr uint64, n int) {
 	a := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
+	// Each piece of each frame comes by here.
+	if addr = physicalInPage(a, uintptr(len(p))); addr != 0 {
+		return addr, len(p)
+	}
 	if a-directMap < threadArea-directMap {
 		return uint64(a - directMap), len(p)
 	}
@@ -84,7 +88,34 @@ func Physical(p []byte) (addr uint64, n int) {
 	return addr, n
 }
 
-// translateRange is Physical by address.
+// physicalInPage returns the physical address of a, or 0 unless the n bytes there
+// lie in one page of the program that has memory.
+func physicalInPage(a, n uintptr) uint64 {
+	if a >= userEnd {
+		return 0
+	}
+	const next = amd64.PTE_P | amd64.PTE_PS // of an entry that leads to a table: the first alone
+	e := load64(directMap + rootTable + a>>39&511*8)
+	if e&amd64.PTE_P == 0 {
+		return 0
+	}
+	e = load64(directMap + uintptr(e&amd64.PTE_ADDR) + a>>30&511*8)
+	if e&next != amd64.PTE_P {
+		return 0
+	}
+	e = load64(directMap + uintptr(e&amd64.PTE_ADDR) + a>>21&511*8)
+	off, size := a&(hugeSize-1), uintptr(hugeSize)
+	if e&next == amd64.PTE_P {
+		e = load64(directMap + uintptr(e&amd64.PTE_ADDR) + a>>12&511*8)
+		off, size = a&(pageSize-1), pageSize
+	}
+	if e&amd64.PTE_P == 0 || n > size-off {
+		return 0
+	}
+	return e&amd64.PTE_ADDR + uint64(off)
+}
+
+// translateRange is Physical by address, of whatever is there.
 func translateRange(a uintptr, most int) (addr uint64, n int) {
 	addr, n = translate(a)
 	for 0 < n && n < most {

@@ -48,9 +48,15 @@ func TestTranslate(t *testing.T) {
 	require.Equal(t, uintptr(a), mapMemory(a, 16<<20, rw, fixed))
 
 	// What is behind each address is what a CPU would find there.
+	quicks := 0
 	check := func(a uintptr, most int) int {
 		addr, n := translateRange(a, most)
 		require.Positive(t, n)
+		if quick := physicalInPage(a, uintptr(most)); quick != 0 {
+			require.Equal(t, addr, quick)
+			require.Equal(t, most, n)
+			quicks++
+		}
 		require.LessOrEqual(t, n, most)
 		for off := uintptr(0); off < uintptr(n); off += pageSize - (a+off)&(pageSize-1) {
 			_, e, level := lookup(a + off)
@@ -87,8 +93,10 @@ func TestTranslate(t *testing.T) {
 	for _, bad := range []uintptr{a, a - 1, a + 16<<20, a + 32<<20, 0, userEnd, ^uintptr(0)} {
 		_, n := translateRange(bad, 10)
 		assert.Zero(t, n, "%#x", bad)
+		assert.Zero(t, physicalInPage(bad, 10), "%#x", bad)
 	}
 	require.Equal(t, 10, check(a+pageSize, 10))
+	require.Greater(t, quicks, 20)
 	_, n := translateRange(a+16<<20-10, 20)
 	require.Equal(t, 10, n, "up to where the memory ends")
 }

@@ -8,12 +8,15 @@
 // the current thread, loads R14 and the TLS slot with the thread's nucleus g,
 // and calls Go code. See docs/design.md section 3.
 
-// pvhNote is what boot/image looks for: a mark and the address that a PVH
-// loader enters at.
+// pvhNote is what boot/image looks for: a mark, the address that a PVH loader
+// enters at, and the end of the largest variable of the nucleus. The linker lays
+// out zeroed variables in the order of their sizes, those with pointers first,
+// so the nucleus and what it uses of the runtime need nothing behind that end.
 DATA	·pvhNote+0(SB)/8, $"goshawk-"
 DATA	·pvhNote+8(SB)/8, $"pvh-note"
 DATA	·pvhNote+16(SB)/8, $·pvhEntry(SB)
-GLOBL	·pvhNote(SB), RODATA|NOPTR, $24
+DATA	·pvhNote+24(SB)/8, $·cpus+(const_maxCPUs*cpu__size)(SB)
+GLOBL	·pvhNote(SB), RODATA|NOPTR, $32
 
 // pvhEntry is entered by a PVH loader (Xen, docs/misc/pvh.pandoc, "x86/HVM
 // direct boot ABI"): 32-bit protected mode with flat segments, paging off,

@@ -14,6 +14,9 @@ func fromStack(a tcpip.Address) netip.Addr {
 	return n
 }
 
+// prefixFrom returns the prefix of a subnet.
+func prefixFrom(s tcpip.Subnet) netip.Prefix { return netip.PrefixFrom(fromStack(s.ID()), s.Prefix()) }
+
 // subnet returns the subnet of a prefix, whose address may have bits beyond it.
 func subnet(p netip.Prefix) tcpip.Subnet {
 	return tcpip.AddressWithPrefix{Address: toStack(p.Addr()), PrefixLen: p.Bits()}.Subnet()
@@ -24,14 +27,6 @@ func protocol(a netip.Addr) tcpip.NetworkProtocolNumber {
 		return header.IPv4ProtocolNumber
 	}
 	return header.IPv6ProtocolNumber
-}
-
-// defaultRoute returns the destination of the default route of a router's family.
-func defaultRoute(router netip.Addr) tcpip.Subnet {
-	if router.Is4() {
-		return header.IPv4EmptySubnet
-	}
-	return header.IPv6EmptySubnet
 }
 
 // server reports whether a can be the address of a server or router elsewhere: not what a broken or

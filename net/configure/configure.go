@@ -84,7 +84,7 @@ type Configuration struct {
 
 	// What follows belongs to the jobs.
 	links     []*link
-	installed []tcpip.Route // of ours, in the stack's table
+	installed []route // of ours, in the stack's table
 	files     files
 	ntp       ntp
 	patience  timer
@@ -127,12 +127,23 @@ func (c *Configuration) Start(s *stack.Stack, links []Link) {
 	})
 }
 
-// LinkUp tells that a link has come back after it was down or without carrier: perhaps in another
-// network.
+// LinkUp tells that a link can be used. If it could not before (LinkDown), or no DHCP server has
+// answered yet, one is asked at once: the link may be in another network than it was.
 func (c *Configuration) LinkUp(nic tcpip.NICID) {
 	c.jobs.post(func() {
 		if l := c.link(nic); l != nil && l.dhcp != nil {
-			l.dhcp.reconnect()
+			l.dhcp.reconnect(l.down)
+			l.down = false
+		}
+	})
+}
+
+// LinkDown tells that a link cannot be used, because it is down or has no carrier. Nothing changes
+// before LinkUp.
+func (c *Configuration) LinkDown(nic tcpip.NICID) {
+	c.jobs.post(func() {
+		if l := c.link(nic); l != nil {
+			l.down = true
 		}
 	})
 }

@@ -118,7 +118,7 @@ func (d *dhcp4) broadcast(r request4) {
 }
 
 func (d *dhcp4) complete(r request4) []byte {
-	r.xid, r.mac, r.hostname = d.xid, d.link.mac, d.link.c.options.Hostname
+	r.xid, r.mac, r.hostname = d.xid, d.link.mac, d.link.c.files.given
 	d.sent = d.now()
 	r.secs = uint16(min(d.sent.Sub(d.began)/time.Second, 1<<16-1))
 	return r.encode()
@@ -326,11 +326,11 @@ func (d *dhcp4) decline(other tcpip.LinkAddress) {
 	d.pause(declinePause)
 }
 
-// reconnect looks whether a server is there, after the link was away: with a lease, whether it still
-// holds.
-func (d *dhcp4) reconnect() {
+// reconnect looks for a server now that the link is up: with a lease that was held when the link went
+// down, whether it still holds.
+func (d *dhcp4) reconnect(wasDown bool) {
 	switch {
-	case d.state == bound:
+	case d.state == bound && wasDown:
 		d.extend()
 		d.rebind()
 	case d.state == selecting:
@@ -342,9 +342,11 @@ func (d *dhcp4) reconnect() {
 func (d *dhcp4) warnSilence() {
 	const advice = "; still asking, IPv4 has no address. A fixed one is given by net=addr=..."
 	switch {
-	case d.lease != nil || d.link.ndp.hasRouter():
+	case d.lease != nil || d.link.hasIPv6():
 	case d.unfit != "":
 		d.link.warn("DHCP's answer cannot be used: " + d.unfit + advice)
+	case d.link.ndp.managed:
+		d.link.warn("no DHCP answer, and IPv6 addresses are from DHCPv6 alone, which this machine does not ask for them" + advice)
 	default:
 		d.link.warn("no DHCP answer" + advice)
 	}

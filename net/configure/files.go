@@ -120,9 +120,7 @@ func (f *files) domain() string {
 func (f *files) resolver() string {
 	var all information
 	for _, l := range f.c.links {
-		i := l.information()
-		all.dns = appendNew(all.dns, i.dns...)
-		all.search = appendNew(all.search, i.search...)
+		all.add(l.information())
 	}
 	var b strings.Builder
 	b.WriteString("# Written by the kernel's network configuration.\n")

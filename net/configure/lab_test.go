@@ -2,7 +2,6 @@ package configure
 
 import (
 	"errors"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -275,7 +274,7 @@ func parseDatagram(t *testing.T, frame []byte) (d datagram, ok bool) {
 	case header.IPv6ProtocolNumber:
 		ip := header.IPv6(rest)
 		require.True(t, ip.IsValid(len(rest)))
-		if ip.TransportProtocol() != header.UDPProtocolNumber {
+		if ip.NextHeader() != uint8(header.UDPProtocolNumber) {
 			return d, false
 		}
 		src, dst, rest = ip.SourceAddress(), ip.DestinationAddress(), ip.Payload()
@@ -350,5 +349,3 @@ func record(kind func(frame []byte) string) (*recorder, node) {
 		return nil
 	}
 }
-
-func (r *recorder) kinds() []string { return slices.Sorted(maps.Keys(r.seen)) }

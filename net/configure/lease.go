@@ -17,8 +17,8 @@ const (
 	maxRoutes  = 32
 	// minLease keeps a server from having us renew without pause.
 	minLease = 10 * time.Second
-	// minMTU4 is what every host must be able to take (RFC 791, section 3.1).
-	minMTU4 = 576
+	// minMTU is what IPv6, which shares the link, needs (RFC 8200, section 5).
+	minMTU = 1280
 )
 
 // information is what a link's network tells beside addresses and routes.
@@ -26,6 +26,13 @@ type information struct {
 	dns    []netip.Addr
 	search []string
 	ntp    []netip.Addr
+}
+
+// add adds what is not there yet.
+func (i *information) add(more information) {
+	i.dns = appendNew(i.dns, more.dns...)
+	i.search = appendNew(i.search, more.search...)
+	i.ntp = appendNew(i.ntp, more.ntp...)
 }
 
 // A lease is what a DHCP server has given, checked.
@@ -40,12 +47,6 @@ type lease struct {
 	// From the time of the request on: when to ask the server again (T1), when to ask any server
 	// (T2), when the address must not be used any more. All are infinite if lifetime is.
 	renew, rebind, lifetime time.Duration
-}
-
-// A route says where packets for a subnet go: to a router, or to the link if there is none.
-type route struct {
-	to     netip.Prefix
-	router netip.Addr
 }
 
 // newLease checks an OFFER or ACK. reason says why it cannot be used, "" if it can.
@@ -78,7 +79,7 @@ func newLease(r *reply4) (l *lease, reason string) {
 		l.search = []string{l.domain}
 	}
 	if v := r.options[optInterfaceMTU]; len(v) == 2 {
-		if mtu := int(binary.BigEndian.Uint16(v)); mtu >= minMTU4 {
+		if mtu := int(binary.BigEndian.Uint16(v)); mtu >= minMTU {
 			l.mtu = mtu
 		}
 	}
@@ -139,7 +140,7 @@ func leaseRoutes(r *reply4, prefix netip.Prefix) []route {
 	}
 	for _, router := range servers(r.addrs(optRouter), 1) {
 		if router != prefix.Addr() {
-			routes = append(routes, route{to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), router: router})
+			routes = append(routes, throughRouter(router))
 		}
 	}
 	return routes

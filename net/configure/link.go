@@ -27,6 +27,7 @@ type link struct {
 	dhcp     *dhcp4                   // nil without DHCP
 	ndp      ndp
 	info     *dhcp6
+	down     bool // has been, since it was up last
 	warnings int
 }
 
@@ -147,13 +148,10 @@ func (l *link) addresses() []netip.Addr {
 func (l *link) information() information {
 	var i information
 	if le := l.lease(); le != nil {
-		i = information{dns: le.dns, search: le.search, ntp: le.ntp}
+		i.add(le.information)
 	}
-	for _, more := range []information{l.ndp.information(), l.info.information} {
-		i.dns = appendNew(i.dns[:len(i.dns):len(i.dns)], more.dns...)
-		i.search = appendNew(i.search[:len(i.search):len(i.search)], more.search...)
-		i.ntp = appendNew(i.ntp[:len(i.ntp):len(i.ntp)], more.ntp...)
-	}
+	i.add(l.ndp.information())
+	i.add(l.info.information)
 	o := l.options
 	if len(o.DNS) > 0 {
 		i.dns = slices.Clone(o.DNS)
@@ -198,7 +196,7 @@ const (
 
 func (l *link) progress() progress {
 	if l.dhcp != nil && l.dhcp.lease == nil {
-		if l.ndp.hasRouter() && len(l.information().dns) > 0 {
+		if l.hasIPv6() && len(l.information().dns) > 0 {
 			return routed6
 		}
 		return waiting
@@ -208,12 +206,24 @@ func (l *link) progress() progress {
 			return waiting
 		}
 	}
-	for _, r := range l.routes() {
-		if r.Destination.Prefix() == 0 {
-			return routed
-		}
+	if hasDefault(l.routes()) {
+		return routed
 	}
 	return done
+}
+
+// hasIPv6 reports whether IPv6 has found a default router and an address.
+func (l *link) hasIPv6() bool {
+	info, ok := l.c.stack.SingleNICInfo(l.nic)
+	if !ok || !hasDefault(l.ndp.routes) {
+		return false
+	}
+	for _, a := range info.ProtocolAddresses {
+		if a.Protocol == header.IPv6ProtocolNumber && !fromStack(a.AddressWithPrefix.Address).IsLinkLocalUnicast() {
+			return true
+		}
+	}
+	return false
 }
 
 // warn writes a warning about the link.

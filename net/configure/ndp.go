@@ -17,11 +17,12 @@ import (
 // itself, and says which routes there are to be. It belongs to the jobs.
 type ndp struct {
 	link        *link
-	routes      []tcpip.Route // the preferred ones of a destination first
-	preferences []int         // of routes, 1 is the best
+	routes      []route // the preferred ones of a destination first
+	preferences []int   // of routes, 1 is the best
 	dns         []timed[netip.Addr]
 	search      []timed[string]
 	expiry      timer
+	managed     bool                // a router has said that there are addresses by DHCPv6
 	checked     map[netip.Addr]bool // addresses that nobody else uses, or that are given up
 }
 
@@ -37,16 +38,6 @@ func (n *ndp) init(l *link) {
 	n.checked = make(map[netip.Addr]bool)
 }
 
-// hasRouter reports whether there is a default router.
-func (n *ndp) hasRouter() bool {
-	for _, r := range n.routes {
-		if r.Destination.Prefix() == 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func (n *ndp) information() information {
 	var i information
 	for _, t := range n.dns {
@@ -59,7 +50,7 @@ func (n *ndp) information() information {
 }
 
 // addRoute adds a route, or changes its preference.
-func (n *ndp) addRoute(r tcpip.Route, preference int) {
+func (n *ndp) addRoute(r route, preference int) {
 	n.removeRoute(r)
 	at := 0
 	for at < len(n.routes) && n.preferences[at] <= preference {
@@ -70,13 +61,10 @@ func (n *ndp) addRoute(r tcpip.Route, preference int) {
 	n.link.c.update()
 }
 
-func (n *ndp) removeRoute(r tcpip.Route) {
-	for i, other := range n.routes {
-		if same(other, r) {
-			n.routes = slices.Delete(n.routes, i, i+1)
-			n.preferences = slices.Delete(n.preferences, i, i+1)
-			return
-		}
+func (n *ndp) removeRoute(r route) {
+	if i := slices.Index(n.routes, r); i >= 0 {
+		n.routes = slices.Delete(n.routes, i, i+1)
+		n.preferences = slices.Delete(n.preferences, i, i+1)
 	}
 }
 
@@ -167,22 +155,25 @@ func (d *dispatcher) OnOffLinkRouteUpdated(nic tcpip.NICID, to tcpip.Subnet, rou
 	case header.LowRoutePreference:
 		preference = 3
 	}
-	d.post(nic, func(l *link) { l.ndp.addRoute(tcpip.Route{Destination: to, Gateway: router, NIC: nic}, preference) })
+	d.post(nic, func(l *link) { l.ndp.addRoute(route{to: prefixFrom(to), router: fromStack(router)}, preference) })
 }
 
 func (d *dispatcher) OnOffLinkRouteInvalidated(nic tcpip.NICID, to tcpip.Subnet, router tcpip.Address) {
 	d.post(nic, func(l *link) {
-		l.ndp.removeRoute(tcpip.Route{Destination: to, Gateway: router, NIC: nic})
+		l.ndp.removeRoute(route{to: prefixFrom(to), router: fromStack(router)})
 		l.c.update()
 	})
 }
 
 func (d *dispatcher) OnOnLinkPrefixDiscovered(nic tcpip.NICID, to tcpip.Subnet) {
-	d.post(nic, func(l *link) { l.ndp.addRoute(tcpip.Route{Destination: to, NIC: nic}, 1) })
+	d.post(nic, func(l *link) { l.ndp.addRoute(route{to: prefixFrom(to)}, 1) })
 }
 
 func (d *dispatcher) OnOnLinkPrefixInvalidated(nic tcpip.NICID, to tcpip.Subnet) {
-	d.OnOffLinkRouteInvalidated(nic, to, tcpip.Address{})
+	d.post(nic, func(l *link) {
+		l.ndp.removeRoute(route{to: prefixFrom(to)})
+		l.c.update()
+	})
 }
 
 // OnAutoGenAddress and its kin say nothing that is of use here: the stack has done it all. But others
@@ -227,7 +218,10 @@ func (d *dispatcher) OnDNSSearchListOption(nic tcpip.NICID, domains []string, li
 
 func (d *dispatcher) OnDHCPv6Configuration(nic tcpip.NICID, a ipv6.DHCPv6ConfigurationFromNDPRA) {
 	if a != ipv6.DHCPv6NoConfiguration {
-		d.lossy(nic, func(l *link) { l.info.start() })
+		d.lossy(nic, func(l *link) {
+			l.ndp.managed = a == ipv6.DHCPv6ManagedAddress
+			l.info.start()
+		})
 	}
 }
 

@@ -78,7 +78,7 @@ func router(a advert) (*recorder, node) {
 			return ""
 		}
 		ip := header.IPv6(frame[etherSize:])
-		if ip.TransportProtocol() == header.ICMPv6ProtocolNumber && header.ICMPv6(ip.Payload()).Type() == header.ICMPv6RouterSolicit {
+		if ip.NextHeader() == uint8(header.ICMPv6ProtocolNumber) && header.ICMPv6(ip.Payload()).Type() == header.ICMPv6RouterSolicit {
 			return "solicitation"
 		}
 		return ""
@@ -104,10 +104,10 @@ func TestRouterAdvertisement(t *testing.T) {
 		l.pass(10 * time.Millisecond)
 	}
 	assert.LessOrEqual(t, l.now(), time.Second)
-	// Without IPv4 the configuration waits a second longer.
-	l.pass(900 * time.Millisecond)
+	// A second until the address is known to be nobody else's, and one that IPv4 gets.
+	l.pass(1900 * time.Millisecond)
 	assert.False(t, l.configured())
-	l.pass(100 * time.Millisecond)
+	l.pass(200 * time.Millisecond)
 	assert.True(t, l.configured())
 	l.pass(3 * time.Second)
 	assert.Equal(t, []string{slaacAddress}, l.addresses(2))
@@ -171,6 +171,17 @@ func TestRouterHostileOptions(t *testing.T) {
 	assert.Equal(t, "", l.resolver(), "a router has a link-local address")
 }
 
+// TestManagedAddresses has a router say that addresses come from DHCPv6, which gives the machine none.
+func TestManagedAddresses(t *testing.T) {
+	_, n := router(advert{from: routerIP, lifetime: 1800, flags: 0x80}.with(rdnss(600, "fd00:1::53")))
+	l := boot(t, "dhcp", n)
+	l.pass(9 * time.Second)
+	assert.False(t, l.configured())
+	l.pass(2 * time.Second)
+	l.warned("eth0: no DHCP answer, and IPv6 addresses are from DHCPv6 alone")
+	assert.True(t, l.configured())
+}
+
 // TestRouterFlood has a hostile host pretend to be many routers with many name servers.
 func TestRouterFlood(t *testing.T) {
 	l := boot(t, "dhcp")
@@ -194,7 +205,7 @@ func TestIPv6AddressInUse(t *testing.T) {
 			return nil
 		}
 		ip := header.IPv6(frame[etherSize:])
-		if ip.TransportProtocol() != header.ICMPv6ProtocolNumber || header.ICMPv6(ip.Payload()).Type() != header.ICMPv6NeighborSolicit {
+		if ip.NextHeader() != uint8(header.ICMPv6ProtocolNumber) || header.ICMPv6(ip.Payload()).Type() != header.ICMPv6NeighborSolicit {
 			return nil
 		}
 		target := header.NDPNeighborSolicit(header.ICMPv6(ip.Payload()).MessageBody()).TargetAddress()

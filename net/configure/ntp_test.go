@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
 // An ntpServer is a time server, whose clock is right if the lab's is.
@@ -233,4 +235,38 @@ func FuzzNTP(f *testing.F) {
 			assert.True(t, a.sent.Year() >= 1968 && a.sent.Year() <= 2104)
 		}
 	})
+}
+
+// TestNTPRefused has a host say that the port is closed, before the answer comes all the same.
+func TestNTPRefused(t *testing.T) {
+	s := &ntpServer{t: t, ip: "10.0.2.4"}
+	l := newLab(t, "")
+	s.lab = l
+	l.wall.offset = time.Hour
+	l.wires[0].nodes = []node{arpHost("10.0.2.4", serverMAC), func(frame []byte) [][]byte {
+		answers := s.node(frame)
+		if answers == nil {
+			return nil
+		}
+		d, _ := parseDatagram(t, frame)
+		icmp := header.ICMPv4(make([]byte, header.ICMPv4MinimumSize, 64))
+		icmp.SetType(header.ICMPv4DstUnreachable)
+		icmp.SetCode(header.ICMPv4PortUnreachable)
+		icmp = append(icmp, frame[etherSize:etherSize+header.IPv4MinimumSize+header.UDPMinimumSize]...)
+		icmp.SetChecksum(^checksum.Checksum(icmp, 0))
+		refusal := ipFrame(serverMAC, d.fromMAC, d.to.Addr(), d.from.Addr(), header.ICMPv4ProtocolNumber, 64, icmp)
+		return append([][]byte{refusal}, answers...)
+	}}
+	l.start("addr=10.0.2.15/24,ntp=10.0.2.4")
+	assert.Len(t, l.wall.steps, 1)
+}
+
+// TestSocketAborted shows that a socket that the stack has ended is not read for ever.
+func TestSocketAborted(t *testing.T) {
+	s := &ntpServer{ip: "10.0.2.4", silent: true}
+	l := bootNTP(t, time.Hour, s)
+	l.c.ntp.socket.endpoint.Abort()
+	s.silent = false
+	l.pass(2 * time.Minute)
+	assert.Len(t, l.wall.steps, 1)
 }

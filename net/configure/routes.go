@@ -1,41 +1,69 @@
 package configure
 
 import (
+	"net/netip"
 	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
+// A route says where packets for a subnet go: to a router, or straight to the link if there is none.
+type route struct {
+	to     netip.Prefix
+	router netip.Addr
+	nic    tcpip.NICID // 0 as long as it is clear which
+}
+
+// Destinations of default routes, and of what is on every link with IPv6.
+var (
+	everything4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	everything6 = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	linkLocal6  = netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80}), 64)
+)
+
+// throughRouter returns the default route through a router.
+func throughRouter(router netip.Addr) route {
+	if router.Is4() {
+		return route{to: everything4, router: router}
+	}
+	return route{to: everything6, router: router}
+}
+
+// hasDefault reports whether there is a default route among some.
+func hasDefault(list []route) bool {
+	for _, r := range list {
+		if r.to.Bits() == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // routes returns the routes that the link should have, the preferred ones of a destination first.
-func (l *link) routes() []tcpip.Route {
+func (l *link) routes() []route {
 	if l.options.None {
 		return nil
 	}
-	list := []tcpip.Route{{Destination: header.IPv6LinkLocalPrefix.Subnet(), NIC: l.nic}}
+	list := []route{{to: linkLocal6}}
 	for _, p := range l.options.Addresses {
-		list = append(list, tcpip.Route{Destination: subnet(p), NIC: l.nic})
+		list = append(list, route{to: p.Masked()})
 	}
 	for _, g := range l.options.Gateways {
 		if g.Is6() || l.lease() != nil || len(l.static) > 0 {
-			list = append(list, tcpip.Route{Destination: defaultRoute(g), Gateway: toStack(g), NIC: l.nic})
+			list = append(list, throughRouter(g))
 		}
 	}
+	learned := l.ndp.routes
 	if le := l.lease(); le != nil {
-		for _, r := range le.routes {
-			n := tcpip.Route{Destination: subnet(r.to), NIC: l.nic}
-			if r.router.IsValid() {
-				n.Gateway = toStack(r.router)
-			}
-			if r.to.Bits() != 0 || !l.options.Gateway(false).IsValid() {
-				list = append(list, n)
-			}
-		}
+		learned = slices.Concat(le.routes, learned)
 	}
-	for _, r := range l.ndp.routes {
-		if r.Destination.Prefix() != 0 || !l.options.Gateway(true).IsValid() {
+	for _, r := range learned {
+		if r.to.Bits() != 0 || !l.options.Gateway(r.to.Addr().Is6()).IsValid() {
 			list = append(list, r)
 		}
+	}
+	for i := range list {
+		list[i].nic = l.nic
 	}
 	return list
 }
@@ -44,54 +72,49 @@ func (l *link) routes() []tcpip.Route {
 // others have put there. The table keeps routes of one destination in the order in which they were
 // added, and the first one is used.
 func (c *Configuration) updateRoutes() {
-	var wanted []tcpip.Route
+	var wanted []route
 	for _, l := range c.links {
-		for _, r := range l.routes() {
-			if !contains(wanted, r) {
-				wanted = append(wanted, r)
-			}
-		}
+		wanted = appendNew(wanted, l.routes()...)
 	}
 	for _, r := range c.installed {
-		if !contains(wanted, r) {
+		if !slices.Contains(wanted, r) {
 			c.removeRoute(r)
 		}
 	}
-	var moved []tcpip.Subnet
+	var moved []netip.Prefix // destinations of routes that were added
 	for i, r := range wanted {
-		if !slices.ContainsFunc(moved, r.Destination.Equal) {
+		if !slices.Contains(moved, r.to) {
 			if inOrder(wanted[:i], c.installed, r) {
 				continue
 			}
-			moved = append(moved, r.Destination)
+			moved = append(moved, r.to)
 		}
 		c.removeRoute(r)
-		c.stack.AddRoute(r)
+		c.stack.AddRoute(r.toStack())
 	}
 	c.installed = wanted
 }
 
 // inOrder reports whether r is installed, behind those of the same destination in before.
-func inOrder(before, installed []tcpip.Route, r tcpip.Route) bool {
-	at := index(installed, r)
+func inOrder(before, installed []route, r route) bool {
+	at := slices.Index(installed, r)
 	for _, b := range before {
-		if b.Destination.Equal(r.Destination) && index(installed, b) > at {
+		if b.to == r.to && slices.Index(installed, b) > at {
 			return false
 		}
 	}
 	return at >= 0
 }
 
-func (c *Configuration) removeRoute(r tcpip.Route) {
-	c.stack.RemoveRoutes(func(other tcpip.Route) bool { return same(other, r) })
+func (c *Configuration) removeRoute(r route) {
+	gone := r.toStack()
+	c.stack.RemoveRoutes(func(other tcpip.Route) bool { return other.Equal(gone) && other.Gateway == gone.Gateway })
 }
 
-// same is stricter than Route.Equal, which does not look at the router.
-func same(a, b tcpip.Route) bool { return a.Equal(b) && a.Gateway == b.Gateway }
-
-func contains(list []tcpip.Route, r tcpip.Route) bool { return index(list, r) >= 0 }
-
-// index returns r's index in list, -1 if it is not there.
-func index(list []tcpip.Route, r tcpip.Route) int {
-	return slices.IndexFunc(list, func(other tcpip.Route) bool { return same(other, r) })
+func (r route) toStack() tcpip.Route {
+	s := tcpip.Route{Destination: subnet(r.to), NIC: r.nic}
+	if r.router.IsValid() {
+		s.Gateway = toStack(r.router)
+	}
+	return s
 }

@@ -143,14 +143,14 @@ func (s *socket) read(receive func(data []byte)) {
 	for s.endpoint != nil {
 		var b bytes.Buffer
 		w := tcpip.LimitedWriter{W: &b, N: maxDatagram}
-		if _, err := s.endpoint.Read(&w, tcpip.ReadOptions{}); err != nil {
-			if _, short := err.(*tcpip.ErrWouldBlock); short {
-				return
-			}
-			// A reported error of an earlier datagram, or a datagram longer than any answer.
-			continue
+		switch _, err := s.endpoint.Read(&w, tcpip.ReadOptions{}); err.(type) {
+		case nil:
+			receive(b.Bytes())
+		case *tcpip.ErrWouldBlock, *tcpip.ErrClosedForReceive:
+			return
+		default:
+			// What an ICMP message has said of an earlier datagram; there may be more to read.
 		}
-		receive(b.Bytes())
 	}
 }
 

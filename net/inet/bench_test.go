@@ -176,3 +176,20 @@ func BenchmarkDatagram(b *testing.B) {
 		s.Read(p)
 	}
 }
+
+// BenchmarkDatagramTo is one with an address and a message, as ReadFrom and WriteTo use them.
+func BenchmarkDatagramTo(b *testing.B) {
+	m := ours{newStack(b)}
+	f, _ := m.socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
+	require.Zero(b, f.bind(sockaddr(syscall.AF_INET, "127.0.0.1:0")))
+	a, _ := f.local()
+	s := f.(*ourFD).Socket
+	p := make([]byte, 100)
+	out, in := &socket.Message{Parts: [][]byte{p}}, &socket.Message{Parts: [][]byte{p}, WantName: true}
+	out.Name.Set(a)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Send(out, 0)
+		s.Receive(in, 0)
+	}
+}

@@ -61,12 +61,14 @@ func hidden(p unsafe.Pointer) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&x))
 }
 
-// A source is what an endpoint writes: a tcpip.Payloader over a caller's memory, or over a copy of it.
+// A source is what an endpoint writes: a tcpip.Payloader over a caller's memory, or over copies of what of
+// it lies on the stack.
 type source struct {
 	p     []byte
 	parts [][]byte
-	n     int     // bytes left
-	copy  *[]byte // the memory of a copy
+	n     int      // bytes left
+	list  [][]byte // the memory of parts
+	copy  *[]byte  // the memory of copies
 
 	// to is the destination of a message; here so that it needs no memory of its own.
 	to tcpip.FullAddress
@@ -104,8 +106,7 @@ var sources = sync.Pool{New: func() any { return new(source) }}
 func newSource(p []byte) *source {
 	s := sources.Get().(*source)
 	if onStack(unsafe.Pointer(unsafe.SliceData(p))) {
-		s.flatten(nil, p)
-		return s
+		p = s.keep(p)
 	}
 	s.p, s.n = p, len(p)
 	return s
@@ -117,32 +118,29 @@ func newSourceParts(parts [][]byte) *source {
 		return newSource(parts[0])
 	}
 	s := sources.Get().(*source)
-	n, stack := 0, onStack(unsafe.Pointer(unsafe.SliceData(parts)))
 	for _, p := range parts {
-		n += len(p)
-		stack = stack || onStack(unsafe.Pointer(unsafe.SliceData(p)))
+		if onStack(unsafe.Pointer(unsafe.SliceData(p))) {
+			p = s.keep(p)
+		}
+		s.n += len(p)
+		s.list = append(s.list, p)
 	}
-	if stack {
-		s.flatten(parts, nil)
-		return s
-	}
-	s.parts, s.n = parts, n
+	s.parts = s.list
 	return s
 }
 
 // copies keeps memory for copies of what lies on a stack.
 var copies = sync.Pool{New: func() any { return new([]byte) }}
 
-// flatten makes s a source of a copy of parts and p.
-func (s *source) flatten(parts [][]byte, p []byte) {
-	s.copy = copies.Get().(*[]byte)
-	all := (*s.copy)[:0]
-	for _, part := range parts {
-		all = append(all, part...)
+// keep returns a copy of p that lasts until s is released.
+func (s *source) keep(p []byte) []byte {
+	if s.copy == nil {
+		s.copy = copies.Get().(*[]byte)
+		*s.copy = (*s.copy)[:0]
 	}
-	all = append(all, p...)
-	*s.copy = all
-	s.p, s.n = all, len(all)
+	at := len(*s.copy)
+	*s.copy = append(*s.copy, p...)
+	return (*s.copy)[at:]
 }
 
 // maxKeptCopy is the size of the largest copy that is kept for reuse.
@@ -153,14 +151,17 @@ func (s *source) release() {
 	if c := s.copy; c != nil && cap(*c) <= maxKeptCopy {
 		copies.Put(c)
 	}
-	*s = source{}
+	list := s.list
+	clear(list)
+	*s = source{list: list[:0]}
 	sources.Put(s)
 }
 
 // stackBounds returns the bounds of the calling goroutine's stack.
 func stackBounds() (low, high uintptr)
 
-// onStack reports whether p points into the calling goroutine's stack.
+// onStack reports whether p points into the calling goroutine's stack. The bounds must not be kept: any
+// call may move the stack.
 func onStack(p unsafe.Pointer) bool {
 	low, high := stackBounds()
 	return uintptr(p) >= low && uintptr(p) < high

@@ -34,7 +34,7 @@ func TestCallersStacksMayMove(t *testing.T) {
 				data[j] = byte(i + j)
 			}
 			p := onThisStack(data[:])
-			parts := [2][]byte{p[:100], p[100:]}
+			parts := [3][]byte{p[:100], append([]byte(nil), p[100:200]...), p[200:]} // on the stack and not
 			var n int
 			var e syscall.Errno
 			if i%2 == 0 {

@@ -109,7 +109,7 @@ func (l inet4Level) getInt(name int, value []byte) (int, syscall.Errno) {
 	case syscall.IP_MTU_DISCOVER:
 		return putInt(value, l.getDiscovery()), 0
 	case syscall.IP_MTU:
-		v, err := l.mtu(l.e, ipv4.ProtocolNumber)
+		v, err := l.mtu(l.e)
 		if err != 0 {
 			return 0, err
 		}
@@ -215,16 +215,15 @@ func (b *base) defaultTTL(version tcpip.NetworkProtocolNumber) int {
 }
 
 // mtu returns the MTU on the way to the peer: IP_MTU and IPV6_MTU.
-func (b *base) mtu(e tcpip.Endpoint, version tcpip.NetworkProtocolNumber) (int, syscall.Errno) {
+func (b *base) mtu(e tcpip.Endpoint) (int, syscall.Errno) {
 	to, err := e.GetRemoteAddress()
 	if err != nil {
 		return 0, syscall.ENOTCONN
 	}
 	from, _ := e.GetLocalAddress()
-	if unmapped(to.Addr).Len() == 4 {
+	version := ipv6.ProtocolNumber
+	if unmapped(to.Addr).Len() == header.IPv4AddressSize {
 		version = ipv4.ProtocolNumber
-	} else {
-		version = ipv6.ProtocolNumber
 	}
 	r, err := b.stack.FindRoute(to.NIC, unmapped(from.Addr), unmapped(to.Addr), version, false)
 	if err != nil {

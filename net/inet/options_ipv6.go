@@ -51,7 +51,7 @@ func (l inet6Level) get(name int, value []byte) (int, syscall.Errno) {
 	case syscall.IPV6_MTU_DISCOVER:
 		return putInt(value, l.getDiscovery()), 0
 	case syscall.IPV6_MTU:
-		v, err := l.mtu(l.e, ipv6.ProtocolNumber)
+		v, err := l.mtu(l.e)
 		if err != 0 {
 			return 0, err
 		}

@@ -37,6 +37,9 @@ func newNode(t testing.TB, c *card, o Options) *node {
 	last := c.mac[5]
 	n.ip4 = tcpip.AddrFrom4([4]byte{10, 0, 0, last})
 	n.ip6 = tcpip.AddrFrom16([16]byte{0: 0xfd, 15: last})
+	ip6, failed := s.GetNetworkEndpoint(2, ipv6.ProtocolNumber)
+	require.Nil(t, failed)
+	ip6.(stack.DuplicateAddressDetector).SetDADConfigurations(stack.DADConfigurations{}) // usable at once
 	for _, a := range []tcpip.ProtocolAddress{
 		{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: n.ip4, PrefixLen: 24}},
 		{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: n.ip6, PrefixLen: 64}},
@@ -46,6 +49,7 @@ func newNode(t testing.TB, c *card, o Options) *node {
 	}
 	t.Cleanup(func() {
 		c.fail()
+		assert.Eventually(t, func() bool { return !l.Up() }, 5*time.Second, time.Millisecond)
 		s.Close()
 		s.Wait()
 	})
@@ -92,8 +96,10 @@ func transfer(t testing.TB, client, server *node, address tcpip.Address, proto t
 		if err != nil {
 			return
 		}
-		io.Copy(c, c)
-		c.Close()
+		defer c.Close()
+		if data, err := io.ReadAll(c); err == nil {
+			c.Write(data)
+		}
 	}()
 	c, err := gonet.DialTCP(client.Stack.Stack, to, proto)
 	require.NoError(t, err)
@@ -110,7 +116,7 @@ func transfer(t testing.TB, client, server *node, address tcpip.Address, proto t
 		}
 		c.CloseWrite()
 	}()
-	c.SetReadDeadline(time.Now().Add(60 * time.Second))
+	c.SetReadDeadline(time.Now().Add(time.Minute))
 	h := sha256.New()
 	n, err := io.Copy(h, c)
 	require.NoError(t, err)

@@ -54,11 +54,19 @@ func (e *loopback) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) 
 	if d == nil {
 		return 0, &tcpip.ErrClosedForSend{}
 	}
+	s := e.link.stack
 	for _, p := range pkts.AsSlice() {
 		received := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: p.ToBuffer()})
 		n := uint64(p.Size())
 		e.counts.tx(n)
 		e.counts.rx(n)
+		if c := s.capture.Load(); c != nil {
+			c.sent(e.link, p)
+		}
+		if s.packetSockets.Load() > 0 {
+			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
+			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, received)
+		}
 		(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, received)
 		received.DecRef()
 	}

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -22,6 +23,9 @@ const (
 	groBreak = 1024
 	// fewBuffers are posted at first; twice as many each time the device has used half of them.
 	fewBuffers = 32
+	// How many frames are sent before the device is shown them: while frames are received, and while
+	// answers to them may come.
+	holdPolling, holdAnswers = 16, 4
 )
 
 // A pair serves a queue pair of a device.
@@ -66,18 +70,24 @@ func (r *pair) start() {
 }
 
 // run receives until the device is out of service.
+//
+// What is sent meanwhile is shown to the device together: during a poll after some frames, since poll
+// ends soon, and after a poll that received several frames, since those who got them are about to
+// answer. They run first, and then this goroutine again, before it waits.
 func (r *pair) run() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for !r.closed {
+	for again := false; !r.closed; {
+		r.send.hold(holdPolling)
 		n, err := r.poll()
-		if err == nil {
-			err = r.send.poll()
+		if n > 1 || n == 1 && again {
+			r.send.hold(holdAnswers)
+			runtime.Gosched()
 		}
-		if err != nil {
+		if e := r.send.release(); err != nil || e != nil {
 			return // the device closes Done
 		}
-		if n > 0 || r.rx.EnableInterrupts() {
+		if again = n > 0; again || r.rx.EnableInterrupts() {
 			continue
 		}
 		if r.send.park() {
@@ -178,7 +188,7 @@ func (r *pair) receive(f *Frame) {
 	pkt.RXChecksumValidated = f.Checksum != ChecksumNone
 	s := e.link.stack
 	if c := s.capture.Load(); c != nil {
-		c.received(e.link, pkt, f)
+		c.received(e.link, pkt, f.Checksum == ChecksumPartial)
 	}
 	if s.packetSockets.Load() > 0 {
 		(*d).DeliverLinkPacket(pkt.NetworkProtocolNumber, pkt)

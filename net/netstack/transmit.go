@@ -28,6 +28,8 @@ type sender struct {
 	parts   [maxParts][]byte
 	offload Offload
 	pending int // bytes given since no frame was seen under way
+	held    int // frames given and not shown
+	holding int // how many may be
 	counts  counts
 }
 
@@ -106,12 +108,23 @@ func (s *sender) write(p *stack.PacketBuffer) tcpip.Error {
 	return nil
 }
 
-// show shows the device what it was given. s.mu is held.
+// show shows the device what it was given, unless more is about to come. s.mu is held.
 func (s *sender) show() {
+	if s.held <= s.holding && len(s.backlog) == 0 {
+		return
+	}
+	s.held = 0
 	s.tx.Kick()
 	if len(s.backlog) > 0 {
 		s.drain()
 	}
+}
+
+// hold lets n frames be given before the device is shown them. The caller releases them soon.
+func (s *sender) hold(n int) {
+	s.mu.Lock()
+	s.holding = n
+	s.mu.Unlock()
 }
 
 // give gives a packet to the device. It returns false if there is no room. s.mu is held.
@@ -123,6 +136,7 @@ func (s *sender) give(p *stack.PacketBuffer) bool {
 	if err == nil {
 		s.counts.tx(uint64(p.Size()))
 		s.pending += p.Size()
+		s.held++
 		return true
 	}
 	p.DecRef()
@@ -197,16 +211,15 @@ func (s *sender) drain() {
 	}
 }
 
-// poll completes what the device has sent and gives it what waits.
-func (s *sender) poll() error {
+// release ends hold. It completes what the device has sent.
+func (s *sender) release() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.holding = 0
 	if err := s.tx.Reap(); err != nil {
 		return err
 	}
-	if len(s.backlog) > 0 {
-		s.drain()
-	}
+	s.show()
 	return nil
 }
 

@@ -61,7 +61,7 @@ func main() {
 		return (&qemu.Machine{Accel: b.accel}).Check()
 	})
 	only := flag.String("only", "", "measure only `what`: program or network")
-	profiles := flag.Bool("profile", false, "compare nothing: list the functions that Goshawk executes from entry to exit and when idle")
+	profiles := flag.Bool("profile", false, "compare nothing: list the functions that Goshawk executes from entry to exit, when idle, and for a request")
 	flag.Usage = func() {
 		fmt.Fprint(os.Stderr, "usage: go run ./qemu/bench [flags]\n\n")
 		flag.PrintDefaults()
@@ -134,7 +134,7 @@ func (b *bench) run(kernel, only string, profiles bool) (err error) {
 		*p.guests = append(*p.guests, g)
 	}
 	if profiles {
-		return b.printProfiles(os.Stdout)
+		return b.printProfiles(os.Stdout, only)
 	}
 	if err := b.printHost(programs[0].guests); err != nil {
 		return err

@@ -7,10 +7,12 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/goshawk-os/goshawk/qemu"
@@ -20,9 +22,21 @@ import (
 // functionsShown is the length of a ranking.
 const functionsShown = 50
 
-// printProfiles ranks the functions that Goshawk executes: cmd/hello up to main and from there on, and
-// idle guests.
-func (b *bench) printProfiles(w io.Writer) error {
+// printProfiles ranks the functions that Goshawk executes: cmd/hello up to main and from there on, idle
+// guests, and the HTTP server up to its first response and for each request.
+func (b *bench) printProfiles(w io.Writer, only string) error {
+	if only != onlyNetwork {
+		if err := b.profileProgram(w); err != nil {
+			return err
+		}
+	}
+	if only != onlyProgram {
+		return b.profileServer(w)
+	}
+	return nil
+}
+
+func (b *bench) profileProgram(w io.Writer) error {
 	g := b.hello[0]
 	sections, _, err := b.profile(g, plugin.Settings{}, helloCounted, nil)
 	if err != nil {
@@ -73,6 +87,97 @@ func (b *bench) printProfiles(w io.Writer) error {
 	return nil
 }
 
+// profileServer ranks what the HTTP server costs, by function and by layer.
+func (b *bench) profileServer(w io.Writer) error {
+	links, remove, err := b.links()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	g, l := b.server[0], links[len(links)-1]
+	file := filepath.Join(b.dir, "profile")
+	settings := plugin.Settings{Marks: g.marks, Profile: file}
+	options := append(b.plugin.Options(settings), qemu.Memory(serverMemory))
+	s, err := b.serve(g, l, countedLimit, []string{"first"}, options...)
+	if err != nil {
+		return err
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	section, err := readSection(file, markServed)
+	if err != nil {
+		return err
+	}
+	if err := rank(w, "HTTP server, entry to first response", g.exe, section, 1); err != nil {
+		return err
+	}
+	for _, n := range []int{1, 16} {
+		_, requests, err := b.countRequests(g, l, n, options)
+		if err != nil {
+			return err
+		}
+		if section, err = readSection(file, markEnd); err != nil {
+			return err
+		}
+		title := fmt.Sprintf("HTTP server, %s, 1 CPU, %s, each of %.0f requests", l.name, connections(n), requests)
+		if err := rank(w, title, g.exe, section, requests); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSection returns the section of a profile that ends with a mark.
+func readSection(file, mark string) (map[uint64]uint64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sections, err := plugin.ParseProfile(f)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(sections, func(s plugin.Section) bool { return s.Mark == mark })
+	if i < 0 {
+		return nil, fmt.Errorf("the profile has no mark %q", mark)
+	}
+	return sections[i].Instructions, nil
+}
+
+// layers are the packages of a guest by what they are for. The first prefix of a function's name counts.
+var layers = []struct{ layer, prefix string }{
+	{"driver", "goshawk/drivers/"}, {"driver", "goshawk/boot/devices"}, {"driver", "goshawk/boot/network"},
+	{"link", "goshawk/net/netstack"},
+	{"IP and below", "goshawk/gvisor.dev/gvisor/pkg/tcpip/network"}, {"IP and below", "goshawk/gvisor.dev/gvisor/pkg/tcpip/stack"},
+	{"IP and below", "goshawk/gvisor.dev/gvisor/pkg/tcpip/header"}, {"IP and below", "goshawk/gvisor.dev/gvisor/pkg/tcpip/checksum"},
+	{"TCP", "goshawk/gvisor.dev/gvisor/pkg/tcpip/transport/tcp"}, {"TCP", "goshawk/gvisor.dev/gvisor/pkg/tcpip/seqnum"},
+	{"transport, others", "goshawk/gvisor.dev/gvisor/pkg/tcpip"}, {"buffers", "goshawk/gvisor.dev/gvisor/pkg/buffer"},
+	{"gVisor, others", "goshawk/gvisor.dev/"},
+	{"socket", "goshawk/net/"}, {"personality", "goshawk/kernel/linux"}, {"personality", "goshawk/fs/"},
+	{"nucleus", "goshawk/kernel/"}, {"nucleus", "goshawk/arch/"},
+	{"net", "net."}, {"net", "internal/poll."}, {"net", "syscall."}, {"net", "net/netip"},
+	{"net/http", "net/http"}, {"net/http", "bufio."}, {"net/http", "net/textproto"}, {"net/http", "net/url"}, {"net/http", "context."},
+	{"memory allocator", "runtime.mallocgc"}, {"memory allocator", "runtime.newobject"}, {"memory allocator", "runtime.makeslice"},
+	{"memory allocator", "runtime.(*mcache)"}, {"memory allocator", "runtime.(*mspan)"}, {"memory allocator", "runtime.nextFreeFast"},
+	{"collector", "runtime.gc"}, {"collector", "runtime.scan"}, {"collector", "runtime.greyobject"}, {"collector", "runtime.markroot"},
+	{"collector", "runtime.(*gcWork)"}, {"collector", "runtime.sweep"}, {"collector", "runtime.(*sweep"}, {"collector", "runtime.findObject"},
+	{"copying and clearing", "runtime.mem"}, {"poller", "runtime.netpoll"}, {"poller", "runtime.(*pollDesc)"}, {"poller", "internal/runtime/syscall"},
+	{"timers", "runtime.(*timer"}, {"timers", "time."},
+	{"locks", "sync."}, {"locks", "internal/sync."}, {"locks", "runtime.lock"}, {"locks", "runtime.unlock"}, {"locks", "runtime.sem"},
+	{"scheduler and runtime, others", "runtime."}, {"scheduler and runtime, others", "internal/runtime"},
+}
+
+func layerOf(function string) string {
+	for _, l := range layers {
+		if strings.HasPrefix(function, l.prefix) {
+			return l.layer
+		}
+	}
+	return "others"
+}
+
 // profile runs a guest with a profile.
 func (b *bench) profile(g *guest, s plugin.Settings, want expectation, args []string, options ...qemu.Option) ([]plugin.Section, *record, error) {
 	s.Profile = filepath.Join(b.dir, "profile")
@@ -89,7 +194,8 @@ func (b *bench) profile(g *guest, s plugin.Settings, want expectation, args []st
 	return sections, r, err
 }
 
-// rank writes the functions of an executable with the most instructions, divided by a number.
+// rank writes the layers of an executable and its functions with the most instructions, divided by a
+// number.
 func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, divisor float64) error {
 	f, err := elf.Open(exe)
 	if err != nil {
@@ -126,6 +232,14 @@ func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, diviso
 		return cmp.Or(cmp.Compare(byName[b].instructions, byName[a].instructions), cmp.Compare(a, b))
 	})
 	fmt.Fprintf(w, "\n%s: %.0f instructions\n%12s %7s %9s  function\n", title, float64(total)/divisor, "instructions", "share", "calls")
+	byLayer := make(map[string]uint64)
+	for name, e := range byName {
+		byLayer[layerOf(name)] += e.instructions
+	}
+	ranking := slices.SortedFunc(maps.Keys(byLayer), func(a, b string) int { return cmp.Compare(byLayer[b], byLayer[a]) })
+	for _, layer := range ranking {
+		fmt.Fprintf(w, "%12.0f %6.1f%%            = %s\n", float64(byLayer[layer])/divisor, 100*float64(byLayer[layer])/float64(total), layer)
+	}
 	for _, name := range names[:min(len(names), functionsShown)] {
 		e := byName[name]
 		fmt.Fprintf(w, "%12.0f %6.1f%% %9.4g  %s\n", float64(e.instructions)/divisor,

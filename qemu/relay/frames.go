@@ -71,7 +71,8 @@ var kinds = []uint16{
 }
 
 // Garbage returns a frame that is wrong in some way: noise behind an Ethernet header, or a packet for
-// the target's stack that is right in part, cut, extended or with changed bytes, its sums right as often as not.
+// the target's stack that is right in part, cut, extended or with changed bytes, its sums right as often
+// as not. It has at least one byte: QEMU 7.2 reads nothing more behind an empty frame.
 func (t Target) Garbage(rng *rand.Rand) []byte {
 	to := t.MAC
 	switch rng.IntN(4) {
@@ -91,7 +92,7 @@ func (t Target) Garbage(rng *rand.Rand) []byte {
 	case 0: // noise, from nothing to the largest frame
 		return append(ethernetHeader(to, kinds[rng.IntN(len(kinds))]), noise(rng.IntN(1500))...)
 	case 1: // not even an Ethernet header
-		return noise(rng.IntN(header.EthernetMinimumSize))
+		return noise(1 + rng.IntN(header.EthernetMinimumSize-1))
 	}
 	protocols := []tcpip.TransportProtocolNumber{
 		header.TCPProtocolNumber, header.UDPProtocolNumber, header.ICMPv4ProtocolNumber, header.IGMPProtocolNumber, header.ICMPv6ProtocolNumber, 255,
@@ -112,7 +113,7 @@ func (t Target) Garbage(rng *rand.Rand) []byte {
 	}
 	switch rng.IntN(3) {
 	case 0:
-		b = b[:rng.IntN(len(b))]
+		b = b[:1+rng.IntN(len(b)-1)]
 	case 1:
 		b = append(b, noise(rng.IntN(1000))...)
 	}

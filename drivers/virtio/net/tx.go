@@ -23,7 +23,8 @@ type Completer interface {
 
 const (
 	slotAlign = 16 // of the slots in memory
-	reapBatch = 32
+	// How many frames are completed with the lock held once: by Reap, and by Send.
+	reapBatch, sendBatch = 32, 4
 )
 
 // A TxQueue sends. Its methods may be called by several goroutines at once.
@@ -77,7 +78,7 @@ func newTxQueue(d *Device, pair int) (*TxQueue, error) {
 // pieces, ErrFrame, one of platform.Memory, or why the device is out of
 // service; then done is not called.
 func (q *TxQueue) Send(h *Header, parts [][]byte, done Completer) error {
-	var batch [reapBatch]Completer
+	var batch [sendBatch]Completer
 	q.mu.Lock()
 	n, failure := q.take(batch[:])
 	copied, err := false, failure

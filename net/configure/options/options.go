@@ -1,5 +1,5 @@
 // Package options reads what the kernel's command line says about the network: the options net= and
-// hostname= (docs/design.md section 6). The kernel reads them, and so does goshawk run before it
+// hostname= (docs/design.md section 7). The kernel reads them, and so does goshawk run before it
 // boots, to tell of mistakes early; hence the package imports little.
 //
 // The value of net= consists of words separated by commas. It configures one link; the first net=

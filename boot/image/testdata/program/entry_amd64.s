@@ -3,7 +3,8 @@
 DATA	·pvhNote+0(SB)/8, $"goshawk-"
 DATA	·pvhNote+8(SB)/8, $"pvh-note"
 DATA	·pvhNote+16(SB)/8, $·entry(SB)
-GLOBL	·pvhNote(SB), RODATA|NOPTR, $24
+DATA	·pvhNote+24(SB)/8, $·kernel+(1024*1024)(SB)
+GLOBL	·pvhNote(SB), RODATA|NOPTR, $32
 
 // entry runs in 32-bit mode. It looks at up to 16 program headers, which are
 // loaded at 0x400040.

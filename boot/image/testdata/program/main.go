@@ -3,8 +3,11 @@
 // root directory's tar.
 package main
 
-var pvhNote [24]byte
+var (
+	pvhNote [32]byte
+	kernel  [1 << 20]byte // what the kernel needs ends behind it
+)
 
 func main() {
-	println("hello", len(pvhNote), pvhNote[0])
+	println("hello", len(pvhNote), pvhNote[0], kernel[len(pvhNote)])
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/goshawk-os/goshawk/kernel/count"
 )
 
-var pvhNote [24]byte
+var pvhNote [32]byte
 
 var _ = unsafe.Pointer(&pvhNote)
 

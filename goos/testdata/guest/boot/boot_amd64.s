@@ -3,7 +3,8 @@
 DATA	·pvhNote+0(SB)/8, $"goshawk-"
 DATA	·pvhNote+8(SB)/8, $"pvh-note"
 DATA	·pvhNote+16(SB)/8, $·entry(SB)
-GLOBL	·pvhNote(SB), RODATA|NOPTR, $24
+DATA	·pvhNote+24(SB)/8, $0
+GLOBL	·pvhNote(SB), RODATA|NOPTR, $32
 
 TEXT ·entry(SB),NOSPLIT|NOFRAME,$0
 	HLT

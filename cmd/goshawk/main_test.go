@@ -72,7 +72,8 @@ func TestScripts(t *testing.T) {
 
 // get writes what a URL gives as soon as somebody answers there.
 func get(w io.Writer, url string) error {
-	client := http.Client{Timeout: 5 * time.Second}
+	// QEMU takes connections before the guest does, and then lets them wait for seconds.
+	client := http.Client{Timeout: 500 * time.Millisecond}
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := client.Get(url)
 		if err == nil {

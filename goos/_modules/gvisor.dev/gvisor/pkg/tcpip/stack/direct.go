@@ -31,8 +31,8 @@ func (n *nic) DeliverDirect(pkt *PacketBuffer) bool {
 	}
 	var id TransportEndpointID
 	var network, length int // of the network header, of the packet
-	switch p[0] >> 4 {
-	case header.IPv4Version:
+	switch {
+	case pkt.NetworkProtocolNumber == header.IPv4ProtocolNumber && p[0]>>4 == header.IPv4Version:
 		network, length = header.IPv4MinimumSize, int(binary.BigEndian.Uint16(p[2:]))
 		const fragment = 0x3fff // more fragments, or not the first
 		if p[0] != 0x45 || p[9] != uint8(header.TCPProtocolNumber) || binary.BigEndian.Uint16(p[6:])&fragment != 0 ||
@@ -40,7 +40,7 @@ func (n *nic) DeliverDirect(pkt *PacketBuffer) bool {
 			return false
 		}
 		id.RemoteAddress, id.LocalAddress = tcpip.AddrFrom4([4]byte(p[12:])), tcpip.AddrFrom4([4]byte(p[16:]))
-	case header.IPv6Version:
+	case pkt.NetworkProtocolNumber == header.IPv6ProtocolNumber && p[0]>>4 == header.IPv6Version:
 		network, length = header.IPv6MinimumSize, header.IPv6MinimumSize+int(binary.BigEndian.Uint16(p[4:]))
 		if p[6] != uint8(header.TCPProtocolNumber) {
 			return false

@@ -7,10 +7,12 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/goshawk-os/goshawk/arch/amd64"
 	"github.com/goshawk-os/goshawk/kernel/linux"
+	"github.com/goshawk-os/goshawk/kernel/nucleus"
 	"github.com/goshawk-os/goshawk/net/netstack"
 )
 
@@ -30,6 +32,19 @@ func (host) WriteFile(name string, data []byte) error {
 
 // SetHostname implements configure.Host.
 func (host) SetHostname(name string) { linux.SetHostName(name) }
+
+// clock is the machine's wall clock. It is set at once, by a little as by much: what runs by the
+// monotonic clock does not notice.
+type clock struct{}
+
+// Now implements configure.WallClock.
+func (clock) Now() time.Time { return time.Now() }
+
+// Step implements configure.WallClock.
+func (clock) Step(d time.Duration) { nucleus.AdjustWall(int64(d)) }
+
+// Slew implements configure.WallClock.
+func (clock) Slew(d time.Duration) { nucleus.AdjustWall(int64(d)) }
 
 // startCapture begins to capture into a file, or, if that is "host", into the one that goshawk run has
 // opened. "" is no capture.

@@ -43,7 +43,7 @@ func tellHost(line string) {
 
 func start(o options) {
 	var f *netlink.Family // is there before anything is configured
-	c := configure.New(configure.Options{Hostname: o.hostname, Host: host{}, Warn: warn, Changed: func() { f.Changed() }})
+	c := configure.New(configure.Options{Hostname: o.hostname, Host: host{}, Clock: clock{}, Warn: warn, Changed: func() { f.Changed() }})
 	configuration = c
 	socket.AwaitNetwork = c.Wait
 	socket.NotifyHost = tellHost
@@ -85,6 +85,8 @@ func start(o options) {
 	s.WatchLinks(func(l *netstack.Link) {
 		if l.Up() && l.Carrier() {
 			c.LinkUp(tcpip.NICID(l.Index()))
+		} else {
+			c.LinkDown(tcpip.NICID(l.Index()))
 		}
 	})
 	c.Start(s.Stack, links)

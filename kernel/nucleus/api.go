@@ -2,6 +2,7 @@ package nucleus
 
 import (
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -74,6 +75,9 @@ func Walltime() (sec int64, nsec int32) {
 	t := nanotime() + clock.wall
 	return t / 1_000_000_000, int32(t % 1_000_000_000)
 }
+
+// AdjustWall adds ns nanoseconds to the time since 1970.
+func AdjustWall(ns int64) { atomic.AddInt64(&clock.wall, ns) }
 
 // CPUTime returns the CPU time of a thread in nanoseconds, or with -1 of all
 // threads that exist.

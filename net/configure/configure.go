@@ -49,8 +49,8 @@ type WallClock interface {
 	Now() time.Time
 	// Step sets the clock forward by offset at once, backward if it is negative.
 	Step(offset time.Duration)
-	// Slew lets the clock gain offset, which is no more than 128 ms either way, without ever going
-	// backward.
+	// Slew sets the clock right by offset, which is no more than 128 ms either way. It may take its
+	// time.
 	Slew(offset time.Duration)
 }
 

@@ -174,7 +174,7 @@ func completeChecksum(frame []byte) {
 		if !h.IsValid(len(p)) {
 			return
 		}
-		protocol, source, destination = h.TransportProtocol(), h.SourceAddress(), h.DestinationAddress()
+		protocol, source, destination = tcpip.TransportProtocolNumber(h.NextHeader()), h.SourceAddress(), h.DestinationAddress()
 		p = p[header.IPv6MinimumSize:]
 	default:
 		return

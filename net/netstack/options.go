@@ -23,6 +23,8 @@ const (
 
 // newStack returns gVisor's stack with all protocols and the options of a server.
 func newStack(s *Stack) *stack.Stack {
+	ndp := ipv6.DefaultNDPConfigurations()
+	ndp.AutoGenTempGlobalAddresses = false // a server is to be found where it was
 	if s.options.CPUs == 0 {
 		s.options.CPUs = runtime.GOMAXPROCS(0)
 	}
@@ -34,7 +36,7 @@ func newStack(s *Stack) *stack.Stack {
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocolWithOptions(ipv4.Options{}),
 			ipv6.NewProtocolWithOptions(ipv6.Options{
-				NDPConfigs:       ipv6.DefaultNDPConfigurations(),
+				NDPConfigs:       ndp,
 				AutoGenLinkLocal: true,
 				NDPDisp:          s.options.NDP,
 				DADConfigs:       stack.DefaultDADConfigurations(),

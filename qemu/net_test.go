@@ -123,20 +123,22 @@ func TestNetBulk(t *testing.T) {
 // peer.
 func onTap(t *testing.T, options ...qemu.Option) *netd {
 	t.Helper()
-	const name = "gs-net"
+	// Of a name and addresses of its own: others may be testing on this machine.
+	name, subnet := fmt.Sprintf("gs%d", os.Getpid()), os.Getpid()%250
 	if os.Geteuid() != 0 {
 		t.Skip("making a tap device needs root")
 	}
 	for _, args := range []string{
-		"tuntap add mode tap multi_queue name " + name, "address add 10.213.38.1/24 dev " + name,
-		"address add fd00:213::1/64 dev " + name + " nodad", "link set " + name + " up",
+		"tuntap add mode tap multi_queue name " + name, fmt.Sprintf("address add 10.213.%d.1/24 dev %s", subnet, name),
+		fmt.Sprintf("address add fd00:213:%d::1/64 dev %s nodad", subnet, name), "link set " + name + " up",
 	} {
 		out, err := exec.CommandContext(t.Context(), "ip", strings.Fields(args)...).CombinedOutput()
 		t.Cleanup(func() { exec.CommandContext(context.Background(), "ip", "link", "delete", name).Run() })
 		require.NoError(t, err, "ip %s: %s", args, out)
 	}
-	n := startServer(t, append(options, qemu.Network(qemu.NIC{Backend: qemu.Tap(name), Config: "addr=10.213.38.2/24,addr=fd00:213::2/64"}))...)
-	n.url = "http://10.213.38.2"
+	n := startServer(t, append(options, qemu.Network(qemu.NIC{Backend: qemu.Tap(name), Config: fmt.Sprintf("addr=10.213.%d.2/24,addr=fd00:213:%d::2/64", subnet, subnet)}))...)
+	n.url = fmt.Sprintf("http://10.213.%d.2", subnet)
+	n.addrs = []string{fmt.Sprintf("10.213.%d.2", subnet), fmt.Sprintf("fd00:213:%d::2", subnet)}
 	n.client.Timeout = time.Minute
 	return n
 }
@@ -148,10 +150,10 @@ func TestNetTap(t *testing.T) {
 			t.Run(fmt.Sprintf("%s-%d", kind, cpus), func(t *testing.T) {
 				n := onTap(t, qemu.On(kind), qemu.CPUs(cpus))
 				assert.Equal(t, "HTTP/1.1 from linux\n", n.get("/"))
-				text, err := fetch(&n.client, "http://[fd00:213::2]/")
+				text, err := fetch(&n.client, "http://["+n.addrs[1]+"]/")
 				require.NoError(t, err)
 				assert.Equal(t, "HTTP/1.1 from linux\n", text)
-				for _, addr := range []string{"10.213.38.2", "fd00:213::2"} {
+				for _, addr := range n.addrs {
 					out, err := exec.CommandContext(t.Context(), "ping", "-c", "3", "-i", "0.2", "-s", "4000", "-W", "10", addr).CombinedOutput()
 					if _, missing := exec.LookPath("ping"); missing == nil {
 						assert.NoError(t, err, "%s", out)

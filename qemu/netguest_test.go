@@ -42,6 +42,7 @@ var guestMAC = net.HardwareAddr{0x52, 0x54, 0, 0x12, 0x34, 0x56}
 
 // A netd is a guest that runs guest/netd, and who talks to it.
 type netd struct {
+	addrs   []string // on a tap: of IPv4 and IPv6
 	t       *testing.T
 	process *qemu.Process
 	console *console

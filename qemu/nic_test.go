@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -186,25 +187,26 @@ func TestTap(t *testing.T) {
 	} else {
 		assert.ErrorIs(t, check("goshawk-none"), CheckTapSupport())
 	}
-	newTap(t, "gs-single")
-	newTap(t, "gs-multi", "multi_queue")
-	assert.ErrorContains(t, check("gs-single"), "tap gs-single is down: sudo ip link set gs-single up")
-	ip(t, "link", "set", "gs-single", "up")
-	ip(t, "link", "set", "gs-multi", "up")
-	require.NoError(t, check("gs-single"))
-	require.NoError(t, check("gs-multi"))
+	single, multi := fmt.Sprintf("gs-%d-s", os.Getpid()), fmt.Sprintf("gs-%d-m", os.Getpid()) // of this process alone
+	newTap(t, single)
+	newTap(t, multi, "multi_queue")
+	assert.ErrorContains(t, check(single), "tap "+single+" is down: sudo ip link set "+single+" up")
+	ip(t, "link", "set", single, "up")
+	ip(t, "link", "set", multi, "up")
+	require.NoError(t, check(single))
+	require.NoError(t, check(multi))
 	file := stub.Write(t, stub.Status(0))
 	for _, kind := range []Kind{Microvm, Q35} {
-		require.NoError(t, Run(t, file, On(kind), Using(TCG), Network(NIC{Backend: Tap("gs-single")})).Err)
-		require.NoError(t, Run(t, file, On(kind), Using(TCG), CPUs(4), Network(NIC{Backend: Tap("gs-multi")})).Err)
+		require.NoError(t, Run(t, file, On(kind), Using(TCG), Network(NIC{Backend: Tap(single)})).Err)
+		require.NoError(t, Run(t, file, On(kind), Using(TCG), CPUs(4), Network(NIC{Backend: Tap(multi)})).Err)
 	}
-	assert.Contains(t, after(t, New("hello.elf", CPUs(4), Network(NIC{Backend: Tap("gs-multi")})), "-netdev"), ",queues=4 -device virtio-net-device,netdev=net0,mac=")
-	assert.Contains(t, after(t, New("hello.elf", Network(NIC{Backend: Tap("gs-multi")})), "-netdev"), ",queues=2 ")
+	assert.Contains(t, after(t, New("hello.elf", CPUs(4), Network(NIC{Backend: Tap(multi)})), "-netdev"), ",queues=4 -device virtio-net-device,netdev=net0,mac=")
+	assert.Contains(t, after(t, New("hello.elf", Network(NIC{Backend: Tap(multi)})), "-netdev"), ",queues=2 ")
 
-	p, err := New(stub.Write(t, stub.Hang), Using(TCG), Network(NIC{Backend: Tap("gs-single")})).Start(t.Context())
+	p, err := New(stub.Write(t, stub.Hang), Using(TCG), Network(NIC{Backend: Tap(single)})).Start(t.Context())
 	require.NoError(t, err)
 	assert.Eventually(t, func() bool {
-		err := check("gs-single")
+		err := check(single)
 		return err != nil && strings.Contains(err.Error(), "in use by another program")
 	},
 		10*time.Second, 20*time.Millisecond)

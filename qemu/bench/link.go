@@ -23,7 +23,7 @@ type link struct {
 // Links of the benchmarks. The tap has its own network, a private one (RFC 1918).
 var (
 	userLink = link{"user networking", netip.MustParsePrefix("10.0.2.15/24"), ""}
-	tapLink  = link{"tap", netip.MustParsePrefix("10.213.37.2/24"), "goshawk-bench"}
+	tapLink  = link{"tap", netip.MustParsePrefix("10.213.37.2/24"), fmt.Sprintf("bench-%d", os.Getpid())}
 	tapHost  = netip.MustParsePrefix("10.213.37.1/24")
 	tapMAC   = net.HardwareAddr{0x52, 0x54, 0, 0x12, 0x34, 0x56}
 )
@@ -36,7 +36,6 @@ func (b *bench) links() (links []link, closeAll func(), err error) {
 		return links, func() {}, nil
 	}
 	remove := func() { output(b.ctx, "", "ip", "link", "delete", tapLink.tap) }
-	remove() // one that was left over
 	for _, args := range []string{
 		"tuntap add mode tap name " + tapLink.tap,
 		"address add " + tapHost.String() + " dev " + tapLink.tap,

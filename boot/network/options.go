@@ -24,14 +24,14 @@ func readOptions(line string, warn func(text string)) (o options) {
 		if v, ok := cmdline.Option(word, "net"); ok {
 			l, err := linkoptions.Parse(decode(v))
 			if err != nil {
-				warn("option net=" + decode(v) + ": " + err.Error() + "; the link is configured by DHCP")
+				warn("option " + err.Error() + "; the link is configured by DHCP")
 				l = linkoptions.Default()
 			}
 			o.links = append(o.links, l)
 		} else if v, ok := cmdline.Option(word, "hostname"); ok {
 			o.hostname = decode(v)
 			if err := linkoptions.CheckHostname(o.hostname); err != nil {
-				warn("option hostname=" + o.hostname + ": " + err.Error())
+				warn("option " + err.Error() + "; it is ignored")
 				o.hostname = ""
 			}
 		} else if v, ok := cmdline.Option(word, "pcap"); ok {

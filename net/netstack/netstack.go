@@ -66,7 +66,9 @@ type deferring interface {
 func New(o Options) *Stack {
 	s := &Stack{options: o}
 	s.Stack = newStack(s)
-	s.inline, _ = s.TransportProtocolInstance(tcp.ProtocolNumber).(inline)
+	if s.inline, _ = s.TransportProtocolInstance(tcp.ProtocolNumber).(inline); s.inline != nil {
+		s.inline.LimitTimeWait(timeWaitLimit(o.Memory))
+	}
 	s.tcp, _ = s.TransportProtocolInstance(tcp.ProtocolNumber).(deferring)
 	s.addLoopback()
 	return s
@@ -77,6 +79,8 @@ func New(o Options) *Stack {
 type inline interface {
 	Defer()
 	Process()
+	// LimitTimeWait sets how many connections may be in TIME-WAIT at once.
+	LimitTimeWait(n int)
 }
 
 // direct is what the NICs of the guest's gVisor can do besides (goos/_modules): deliver the packets of

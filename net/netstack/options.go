@@ -70,12 +70,13 @@ func newStack(s *Stack) *stack.Stack {
 // at once can reach without exhausting the machine.
 func tcpOptions(memory uint64) []tcpip.SettableTransportProtocolOption {
 	limit := bufferLimit(memory)
+	first := max(32<<10, limit/16)
 	sack, delay, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPDelayEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
 	recovery, reuse := tcpip.TCPRACKLossDetection, tcpip.TCPTimeWaitReuseGlobal
 	return []tcpip.SettableTransportProtocolOption{
 		&sack, &recovery, &delay, &moderate, &reuse,
-		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: min(128<<10, limit), Max: limit},
-		&tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: min(64<<10, limit), Max: limit},
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: min(128<<10, first), Max: limit},
+		&tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: min(64<<10, first), Max: limit},
 	}
 }
 
@@ -87,6 +88,16 @@ func bufferLimit(memory uint64) int {
 		return most
 	}
 	return max(least, int(memory/256))
+}
+
+// timeWaitLimit returns how many connections may be in TIME-WAIT at once: each takes 5 KiB, and all no
+// more than a twentieth of memory.
+func timeWaitLimit(memory uint64) int {
+	const least, most = 256, 1 << 16
+	if memory == 0 {
+		return most
+	}
+	return int(min(max(memory>>17, least), most))
 }
 
 // datagramSizes returns the sizes of a datagram socket's buffers, as on Linux (rmem_default,

@@ -254,6 +254,9 @@ func TestSmallMachine(t *testing.T) {
 	assert.Equal(t, 1<<20, bufferLimit(256<<20))
 	assert.Equal(t, 4<<20, bufferLimit(1<<40))
 	assert.Equal(t, 4<<20, bufferLimit(0))
+	assert.Equal(t, 256, timeWaitLimit(24<<20))
+	assert.Equal(t, 2048, timeWaitLimit(256<<20))
+	assert.Equal(t, 1<<16, timeWaitLimit(0))
 	ca, cb := newCard(1, Offloads{}), newCard(2, Offloads{})
 	ca.slots = 256
 	join(t, ca.usePairs(1), cb.usePairs(1), nil)

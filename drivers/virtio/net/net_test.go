@@ -383,6 +383,42 @@ func TestSend(t *testing.T) {
 	assert.Equal(t, TxStats{Frames: 1, Bytes: 30_054, Notifications: 1}, tx.Stats())
 }
 
+func TestSendCopies(t *testing.T) {
+	const limit = 100
+	c := newCard(everything, 1, 1)
+	d, err := Open(c, c.Memory, Options{Pairs: 1, CopyLimit: limit})
+	require.NoError(t, err)
+	tx := d.Tx()[0]
+	var done sent
+	for i := range 2 * tx.queue.Size() { // each place twice
+		frame := frameOf(limit)
+		frame[0] = byte(i)
+		require.NoError(t, tx.Send(&Header{}, [][]byte{frame[:54], nil, frame[54:]}, &done))
+		assert.Len(t, done.calls, i+1, "done at once")
+		want := bytes.Clone(frame)
+		clear(frame)
+		tx.Kick()
+		assert.Equal(t, 1, tx.InFlight())
+		chain, ok := c.Queues[1].Pop()
+		require.True(t, ok)
+		assert.Len(t, chain.Read, 1)
+		assert.Equal(t, want, chain.Bytes()[HeaderSize:])
+		c.Queues[1].Push(chain.ID, 0)
+		_, err = tx.Reap()
+		require.NoError(t, err)
+		assert.Len(t, done.calls, i+1, "and not again")
+		assert.Zero(t, tx.InFlight())
+	}
+	longer := frameOf(limit + 1)
+	done.calls = nil
+	require.NoError(t, tx.Send(&Header{}, [][]byte{longer}, &done))
+	tx.Kick()
+	assert.Empty(t, done.calls)
+	chain, ok := c.Queues[1].Pop()
+	require.True(t, ok)
+	assert.Same(t, &longer[0], &chain.Read[1][0], "not copied")
+}
+
 func TestSendRefuses(t *testing.T) {
 	frame := [][]byte{frameOf(100)}
 	partial := Header{Checksum: ChecksumPartial, ChecksumStart: 34, ChecksumOffset: 16}

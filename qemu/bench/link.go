@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -35,7 +36,8 @@ func (b *bench) links() (links []link, closeAll func(), err error) {
 		note("no tap: making one needs root")
 		return links, func() {}, nil
 	}
-	remove := func() { output(b.ctx, "", "ip", "link", "delete", tapLink.tap) }
+	// Also after an interrupt: a tap left over keeps the address that the next run wants.
+	remove := func() { output(context.WithoutCancel(b.ctx), "", "ip", "link", "delete", tapLink.tap) }
 	for _, args := range []string{
 		"tuntap add mode tap name " + tapLink.tap,
 		"address add " + tapHost.String() + " dev " + tapLink.tap,

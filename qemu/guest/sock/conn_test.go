@@ -38,7 +38,7 @@ func connect(network, name string) (client, server net.Conn, stop func(), err er
 		c, _ := l.Accept()
 		accepted <- c
 	}()
-	client, err = net.Dial(network, name)
+	client, err = net.Dial(network, l.Addr().String())
 	if err != nil {
 		l.Close()
 		return nil, nil, nil, err
@@ -60,11 +60,16 @@ func pair(t *testing.T, network string) (client, server net.Conn) {
 }
 
 func TestConn(t *testing.T) {
-	for _, name := range names(t) {
-		t.Run(name[:1], func(t *testing.T) {
-			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) { return connect("unix", name) })
+	check := func(network, name string) {
+		t.Run(network+" "+name[:1], func(t *testing.T) {
+			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) { return connect(network, name) })
 		})
 	}
+	for _, name := range names(t) {
+		check("unix", name)
+	}
+	check("tcp4", "127.0.0.1:0")
+	check("tcp6", "[::1]:0")
 }
 
 func TestNamesOfConnections(t *testing.T) {

@@ -32,8 +32,8 @@ type base struct {
 type settings struct {
 	mu     sync.Mutex
 	values map[option]int32 // those that are remembered as they were set
-	stamps stamps
-	cookie uint64 // SO_COOKIE, 0 until it is asked for
+	stamp  atomic.Int64     // when the last message that was read arrived, in nanoseconds since 1970; 0 for none
+	cookie uint64           // SO_COOKIE, 0 until it is asked for
 }
 
 // An option is a level and a name of setsockopt(2).

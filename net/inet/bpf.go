@@ -202,7 +202,7 @@ func (p *program) load(c *unix.SockFilter, packet []byte, meta packetMeta, x uin
 	case unix.BPF_LEN:
 		return uint32(meta.length), true
 	case unix.BPF_IND:
-		at += uint64(x)
+		at = uint64(c.K + x) // an offset below zero, which wraps, is legal
 	case unix.BPF_ABS:
 		switch c.K {
 		case adProtocol:

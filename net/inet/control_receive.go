@@ -32,7 +32,7 @@ const (
 // control appends the control messages that the program asked for of the message r.
 func (d *datagram) control(m *socket.Message, r *tcpip.ReadResult) {
 	c := &r.ControlMessages
-	d.settings.stamps.last.Store(c.Timestamp.UnixNano())
+	d.settings.stamp.Store(c.Timestamp.UnixNano())
 	wanted := d.wanted.Load()
 	if wanted == 0 {
 		return

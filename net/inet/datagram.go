@@ -22,11 +22,11 @@ type datagram struct {
 	corked  atomic.Bool  // UDP_CORK is set, or data are held for MSG_MORE
 	segment atomic.Int32 // UDP_SEGMENT
 	wanted  atomic.Uint32
+	shut    atomic.Uint32 // tcpip.ShutdownFlags
 	filters filters
 
 	// mu guards the fields below.
 	mu          sync.Mutex
-	shut        uint32 // tcpip.ShutdownFlags
 	cork        cork
 	memberships []*membership
 }
@@ -121,9 +121,7 @@ func (d *datagram) Shutdown(how int) syscall.Errno {
 		return syscall.EINVAL
 	}
 	flags := tcpip.ShutdownFlags(how + 1)
-	d.mu.Lock()
-	d.shut |= uint32(flags)
-	d.mu.Unlock()
+	d.shut.Or(uint32(flags))
 	err := errno(d.endpoint.Shutdown(flags))
 	d.arrived.Add(1)
 	if d.watched {
@@ -171,9 +169,7 @@ func (d *datagram) Ready() uint32 {
 	if d.ops.PeekErr() != nil {
 		r |= socket.Err
 	}
-	d.mu.Lock()
-	shut := tcpip.ShutdownFlags(d.shut)
-	d.mu.Unlock()
+	shut := tcpip.ShutdownFlags(d.shut.Load())
 	if shut&tcpip.ShutdownRead != 0 {
 		r |= readable | socket.RdHup
 		if shut&tcpip.ShutdownWrite != 0 {

@@ -41,7 +41,10 @@ func (d *datagram) hold(s *source, c sendable, named, more bool) (int, syscall.E
 	if more || k.set {
 		return n, 0
 	}
-	return n, d.push()
+	if err := d.push(); err != 0 {
+		return 0, err
+	}
+	return n, 0
 }
 
 // push sends the datagram in the making. d.mu is held.

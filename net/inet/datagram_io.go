@@ -146,6 +146,9 @@ func (d *datagram) sendTo(name []byte) (to tcpip.FullAddress, named bool, err sy
 
 // send sends what s holds: to s.to if named is set, else to the peer.
 func (d *datagram) send(s *source, c sendable, named, more bool) (int, syscall.Errno) {
+	if tcpip.ShutdownFlags(d.shut.Load())&tcpip.ShutdownWrite != 0 {
+		return 0, syscall.EPIPE // the endpoint knows only while it is connected
+	}
 	if d.udp() {
 		if more || d.corked.Load() {
 			return d.hold(s, c, named, more)

@@ -184,9 +184,8 @@ type ours struct{ stack *stack.Stack }
 
 type ourFD struct {
 	socket.Socket
-	mu     sync.Mutex
-	edges  uint32 // events notified since they were last looked at
-	closed bool
+	mu    sync.Mutex
+	edges uint32 // events notified since they were last looked at
 }
 
 func wrap(s socket.Socket) *ourFD {
@@ -256,10 +255,7 @@ func (f *ourFD) setOption(level, name int, value []byte) syscall.Errno {
 }
 func (f *ourFD) ioctl(request uint, arg unsafe.Pointer) syscall.Errno { return f.Ioctl(request, arg) }
 func (f *ourFD) poll() uint32                                         { return f.Ready() & polled }
-func (f *ourFD) close() {
-	f.closed = true
-	f.Close()
-}
+func (f *ourFD) close()                                               { f.Close() }
 
 // newStack returns a stack with a loopback link, index 1, as the kernel makes it.
 func newStack(t testing.TB) *stack.Stack {

@@ -90,7 +90,7 @@ func TestNonsense(t *testing.T) {
 	}
 }
 
-// option_ returns a value of setsockopt that is no struct sock_fprog, whose pointer must be valid.
+// optionValue returns a value of setsockopt that is no struct sock_fprog, whose pointer must be valid.
 func optionValue(r *rand.Rand, bytes func(int) []byte) []byte {
 	b := bytes(300)
 	if r.IntN(2) == 0 {
@@ -102,7 +102,7 @@ func optionValue(r *rand.Rand, bytes func(int) []byte) []byte {
 	return b
 }
 
-// Several goroutines use one socket at once, and close it.
+// Several goroutines use one socket at once, and shut it down.
 func TestConcurrentUse(t *testing.T) {
 	st := newStack(t)
 	for range 20 {
@@ -135,7 +135,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// A thousand connections at once and ten thousand after each other leave nothing behind.
+// A thousand connections at once and two thousand after each other leave nothing behind.
 func TestManyConnections(t *testing.T) {
 	st := newStack(t)
 	m := ours{st}

@@ -46,7 +46,7 @@ func (d *datagram) Ioctl(request uint, arg unsafe.Pointer) syscall.Errno {
 		*(*int32)(arg) = 0
 		return 0
 	case siocGetStamp, siocGetStampN:
-		return getStamp(d.settings.stamps.last.Load(), request, arg)
+		return getStamp(d.settings.stamp.Load(), request, arg)
 	}
 	return InterfaceIoctl(request, arg)
 }

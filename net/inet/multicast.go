@@ -10,6 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+
+	"github.com/goshawk-os/goshawk/net/socket"
 )
 
 // A membership is a group that a socket has joined on an interface, and the sources that it hears, or
@@ -73,13 +75,10 @@ func (d *datagram) setMulticast6(name int, value []byte) syscall.Errno {
 // sizeofMreq6 is the size of struct ipv6_mreq.
 const sizeofMreq6 = 20
 
-// sizeofStorage is the size of struct sockaddr_storage.
-const sizeofStorage = 128
-
 // setGroupRequest carries out the options that take a struct group_req or group_source_req (RFC 3678,
 // section 5.1): the index of an interface, and one or two addresses.
 func (d *datagram) setGroupRequest(name int, value []byte, domain int) syscall.Errno {
-	if len(value) < 8+sizeofStorage {
+	if len(value) < 8+socket.AddressSize {
 		return syscall.EINVAL
 	}
 	nic := tcpip.NICID(binary.NativeEndian.Uint32(value))
@@ -93,10 +92,10 @@ func (d *datagram) setGroupRequest(name int, value []byte, domain int) syscall.E
 	case unix.MCAST_LEAVE_GROUP:
 		return d.leave(group.Addr, tcpip.Address{}, nic)
 	}
-	if len(value) < 8+2*sizeofStorage {
+	if len(value) < 8+2*socket.AddressSize {
 		return syscall.EINVAL
 	}
-	source, err := parse(domain, value[8+sizeofStorage:])
+	source, err := parse(domain, value[8+socket.AddressSize:])
 	if err != 0 {
 		return syscall.EADDRNOTAVAIL
 	}
@@ -207,9 +206,9 @@ func (d *datagram) changeSource(name int, group tcpip.Address, nic tcpip.NICID, 
 	defer d.mu.Unlock()
 	has := slices.Contains(m.sources, source)
 	remove := func() {
-		m.sources = slices.DeleteFunc(slices.Clone(m.sources), func(a tcpip.Address) bool { return a == source })
+		m.sources = slices.DeleteFunc(m.sources, func(a tcpip.Address) bool { return a == source })
 	}
-	add := func() { m.sources = append(slices.Clone(m.sources), source) }
+	add := func() { m.sources = append(m.sources, source) }
 	switch name {
 	case syscall.IP_ADD_SOURCE_MEMBERSHIP, unix.MCAST_JOIN_SOURCE_GROUP:
 		switch {

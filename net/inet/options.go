@@ -2,16 +2,10 @@ package inet
 
 import (
 	"encoding/binary"
-	"sync/atomic"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
-
-// stamps is when messages arrived.
-type stamps struct {
-	last atomic.Int64 // nanoseconds since 1970 of the last one that was read, 0 for none
-}
 
 // putInt writes a C int to value as getsockopt does: as much of it as fits.
 func putInt(value []byte, v int) int {

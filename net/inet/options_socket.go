@@ -190,8 +190,7 @@ const maxDeviceName = 16
 
 // setDevice binds the socket to the interface of a name, or to none if the name is empty.
 func (b *base) setDevice(value []byte) syscall.Errno {
-	value = value[:min(len(value), maxDeviceName-1)]
-	name := cString(value)
+	name := unix.ByteSliceToString(value[:min(len(value), maxDeviceName-1)])
 	if name == "" {
 		return b.bindToDevice(0)
 	}
@@ -223,14 +222,4 @@ func (b *base) getDevice(value []byte) (int, syscall.Errno) {
 	n := copy(value, name)
 	value[n] = 0
 	return n + 1, 0
-}
-
-// cString returns the text before the first zero byte.
-func cString(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
 }

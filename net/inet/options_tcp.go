@@ -111,9 +111,7 @@ func (t *stream) getTCP(e *tcp.Endpoint, name int, value []byte) (int, syscall.E
 		return copy(value, b[:]), 0
 	case syscall.TCP_INFO:
 		return t.info(e, value), 0
-	case unix.TCP_CC_INFO, unix.TCP_SAVED_SYN:
-		return 0, 0
-	case unix.TCP_ULP:
+	case unix.TCP_CC_INFO, unix.TCP_SAVED_SYN, unix.TCP_ULP:
 		return 0, 0
 	case unix.TCP_TIMESTAMP:
 		return putInt(value, int(uint32(time.Now().UnixMilli()))), 0
@@ -144,7 +142,7 @@ func (t *stream) setTCP(e *tcp.Endpoint, name int, value []byte) syscall.Errno {
 		if len(value) == 0 {
 			return syscall.EINVAL
 		}
-		o := tcpip.CongestionControlOption(cString(value[:min(len(value), maxCongestionName-1)]))
+		o := tcpip.CongestionControlOption(unix.ByteSliceToString(value[:min(len(value), maxCongestionName-1)]))
 		return errno(e.SetSockOpt(&o))
 	case unix.TCP_ULP:
 		return syscall.ENOENT
@@ -276,7 +274,6 @@ var inheritedOptions = [...]option{
 // A new socket needs these as well when it takes the place of another.
 var keptOptions = [...]option{
 	{syscall.SOL_SOCKET, syscall.SO_REUSEADDR}, {syscall.SOL_SOCKET, unix.SO_REUSEPORT}, {syscall.SOL_SOCKET, unix.SO_MARK},
-	{syscall.SOL_SOCKET, syscall.SO_PRIORITY},
 	{syscall.SOL_SOCKET, unix.SO_BINDTOIFINDEX}, {syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY},
 	{syscall.IPPROTO_TCP, syscall.TCP_SYNCNT}, {syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT},
 }

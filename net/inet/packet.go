@@ -23,14 +23,19 @@ var PacketSockets = func(change int) {}
 // is set while the kernel starts.
 var Promiscuous = func(index int, on bool) syscall.Errno { return 0 }
 
-type packetFamily struct{ stack *stack.Stack }
+type packetFamily struct {
+	stack *stack.Stack
+
+	mu          sync.Mutex
+	promiscuous map[int]int // times that sockets asked for the frames for others, of each interface
+}
 
 // Socket implements socket.Family. The protocol is an EtherType in network byte order.
 func (f *packetFamily) Socket(kind, protocol int) (socket.Socket, syscall.Errno) {
 	if kind != syscall.SOCK_RAW && kind != syscall.SOCK_DGRAM {
 		return nil, syscall.ESOCKTNOSUPPORT
 	}
-	p := &packetSocket{base: base{stack: f.stack, domain: syscall.AF_PACKET, kind: uint8(kind), protocol: uint16(protocol)}}
+	p := &packetSocket{family: f, base: base{stack: f.stack, domain: syscall.AF_PACKET, kind: uint8(kind), protocol: uint16(protocol)}}
 	p.ops = &p.options
 	p.options.InitHandler(p, f.stack, tcpip.GetStackSendBufferLimits, tcpip.GetStackReceiveBufferLimits)
 	var size tcpip.ReceiveBufferSizeOption
@@ -48,6 +53,7 @@ func (f *packetFamily) Socket(kind, protocol int) (socket.Socket, syscall.Errno)
 type packetSocket struct {
 	base
 	tcpip.DefaultSocketOptionsHandler
+	family  *packetFamily
 	options tcpip.SocketOptions
 
 	mu       sync.Mutex
@@ -60,7 +66,8 @@ type packetSocket struct {
 	auxiliary, ignoreOutgoing, stamp, stampNano,
 	drops bool
 	received, dropped, lost uint32
-	promiscuous             map[int]int // times that each interface was asked for
+
+	promiscuous map[int]int // the socket's part of the family's, whose lock guards it
 }
 
 // A capturedPacket is a frame or packet that waits to be read.
@@ -163,8 +170,7 @@ func (p *packetSocket) HandlePacket(nic tcpip.NICID, ethernet tcpip.NetworkProto
 	}
 	p.received++
 	p.queue = append(p.queue, c)
-	p.used += c.data.Size() + perPacket
-	p.arrived.Add(1)
+	p.used += c.length + perPacket // a cut packet keeps all of its memory
 	if p.watched {
 		p.notify(socket.In | socket.RdNorm)
 	}
@@ -305,13 +311,15 @@ func (p *packetSocket) Close() {
 	p.mu.Unlock()
 	_ = p.attach(0, 0) // registers nothing
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, c := range p.queue {
 		c.data.Release()
 	}
 	p.queue, p.used = nil, 0
-	for index := range p.promiscuous {
-		_ = Promiscuous(index, false)
+	p.mu.Unlock()
+	p.family.mu.Lock()
+	defer p.family.mu.Unlock()
+	for index, n := range p.promiscuous {
+		_ = p.family.wantAll(index, -n)
 	}
 	p.promiscuous = nil
 }

@@ -25,7 +25,7 @@ func (p *packetSocket) take(peek bool) (capturedPacket, bool) {
 		if p.queue = p.queue[1:]; len(p.queue) == 0 {
 			p.queue = nil
 		}
-		p.used -= c.data.Size() + perPacket
+		p.used -= c.length + perPacket
 	}
 	return c, true
 }
@@ -42,7 +42,7 @@ func (p *packetSocket) Read(b []byte) (int, syscall.Errno) {
 		return 0, syscall.EAGAIN
 	}
 	defer c.data.Release()
-	p.settings.stamps.last.Store(c.arrived.UnixNano())
+	p.settings.stamp.Store(c.arrived.UnixNano())
 	return copy(b, c.data.AsSlice()), 0
 }
 
@@ -94,7 +94,7 @@ const (
 
 // control appends the control messages that the program asked for. p.mu is held.
 func (p *packetSocket) control(m *socket.Message, c *capturedPacket) {
-	p.settings.stamps.last.Store(c.arrived.UnixNano())
+	p.settings.stamp.Store(c.arrived.UnixNano())
 	switch {
 	case p.stampNano:
 		appendTime(m, unix.SO_TIMESTAMPNS, c.arrived, true)
@@ -159,19 +159,23 @@ func (p *packetSocket) Send(m *socket.Message, _ int) (int, syscall.Errno) {
 	for _, part := range m.Parts {
 		at += copy(v.AsSlice()[at:], part)
 	}
-	if p.kind == syscall.SOCK_RAW && size >= front {
+	var failed tcpip.Error
+	if p.kind == syscall.SOCK_RAW {
 		if to.ethernet == 0 || to.ethernet == header.EthernetProtocolAll {
 			to.ethernet = tcpip.NetworkProtocolNumber(binary.BigEndian.Uint16(v.AsSlice()[12:]))
 		}
 		if info.Flags.Loopback {
 			v.TrimFront(front) // which the loopback does not have
 		}
-		err := errno(p.stack.WriteRawPacketWithMark(to.nic, to.ethernet, buffer.MakeWithView(v), p.options.GetMark()))
-		return size, err
+		failed = p.stack.WriteRawPacketWithMark(to.nic, to.ethernet, buffer.MakeWithView(v), p.options.GetMark())
+	} else {
+		remote := tcpip.LinkAddress(to.address[:to.length])
+		failed = p.stack.WritePacketToRemoteWithMark(to.nic, remote, to.ethernet, buffer.MakeWithView(v), p.options.GetMark())
 	}
-	remote := tcpip.LinkAddress(to.address[:to.length])
-	err := errno(p.stack.WritePacketToRemoteWithMark(to.nic, remote, to.ethernet, buffer.MakeWithView(v), p.options.GetMark()))
-	return size, err
+	if failed != nil {
+		return 0, errno(failed)
+	}
+	return size, 0
 }
 
 // Ioctl implements socket.Socket.
@@ -192,7 +196,7 @@ func (p *packetSocket) Ioctl(request uint, arg unsafe.Pointer) syscall.Errno {
 		*(*int32)(arg) = int32(n)
 		return 0
 	case siocGetStamp, siocGetStampN:
-		return getStamp(p.settings.stamps.last.Load(), request, arg)
+		return getStamp(p.settings.stamp.Load(), request, arg)
 	}
 	return InterfaceIoctl(request, arg)
 }

@@ -118,27 +118,40 @@ func (p *packetSocket) setMembership(add bool, value []byte) syscall.Errno {
 	default:
 		return syscall.EINVAL
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := p.promiscuous[index]
-	switch {
-	case add && n == 0:
-		if err := Promiscuous(index, true); err != 0 {
-			return err
+	p.family.mu.Lock()
+	defer p.family.mu.Unlock()
+	if !add {
+		if p.promiscuous[index] == 0 {
+			return syscall.EADDRNOTAVAIL
 		}
-		if p.promiscuous == nil {
-			p.promiscuous = make(map[int]int)
-		}
-	case !add && n == 0:
-		return syscall.EADDRNOTAVAIL
-	case !add && n == 1:
-		delete(p.promiscuous, index)
-		return Promiscuous(index, false)
-	}
-	if add {
-		p.promiscuous[index]++
-	} else {
 		p.promiscuous[index]--
+		return p.family.wantAll(index, -1)
 	}
+	if err := p.family.wantAll(index, 1); err != 0 {
+		return err
+	}
+	if p.promiscuous == nil {
+		p.promiscuous = make(map[int]int)
+	}
+	p.promiscuous[index]++
 	return 0
+}
+
+// wantAll counts how often sockets ask for the frames for others on an interface, and tells Promiscuous
+// when the first does and when none does any longer. f.mu is held.
+func (f *packetFamily) wantAll(index, change int) syscall.Errno {
+	was := f.promiscuous[index]
+	n := was + change
+	err := syscall.Errno(0)
+	if (was == 0) != (n == 0) {
+		err = Promiscuous(index, n != 0)
+	}
+	if err != 0 && n != 0 {
+		return err
+	}
+	if f.promiscuous == nil {
+		f.promiscuous = make(map[int]int)
+	}
+	f.promiscuous[index] = n
+	return err
 }

@@ -144,4 +144,43 @@ func TestPromiscuous(t *testing.T) {
 	assert.Equal(t, []int{1, 1}, told)
 	f.close()
 	assert.Equal(t, []int{1, 1, 1, 0}, told, "closing takes it back")
+
+	told = nil
+	family := New(s, syscall.AF_PACKET)
+	var two [2]socket.Socket
+	for i := range two {
+		two[i], e = family.Socket(syscall.SOCK_RAW, 0)
+		require.Zero(t, e)
+		require.Zero(t, two[i].SetOption(unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, request))
+	}
+	two[0].Close()
+	assert.Equal(t, []int{1, 1}, told, "the other socket still wants it")
+	require.Zero(t, two[1].SetOption(unix.SOL_PACKET, unix.PACKET_DROP_MEMBERSHIP, request))
+	assert.Equal(t, syscall.EADDRNOTAVAIL, two[1].SetOption(unix.SOL_PACKET, unix.PACKET_DROP_MEMBERSHIP, request))
+	two[1].Close()
+	assert.Equal(t, []int{1, 1, 1, 0}, told)
+}
+
+// A program that wants one byte of each packet has no more of them wait than one that wants all.
+func TestCutPacketsTakeTheirRoom(t *testing.T) {
+	m := ours{newStack(t)}
+	f := open(t, m, syscall.AF_PACKET, syscall.SOCK_DGRAM, networkOrder(syscall.ETH_P_IP))
+	filter := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 1}}
+	require.Zero(t, f.setOption(syscall.SOL_SOCKET, unix.SO_ATTACH_FILTER, programBytes(filter)))
+	u := open(t, m, ip4, dgrams, 0)
+	for range 50 {
+		_, e := u.send(&message{data: make([]byte, 60000), name: sockaddr(ip4, "127.0.0.1:9")}, 0)
+		require.Zero(t, e)
+	}
+	waiting := 0
+	for {
+		n, e := f.read(make([]byte, 100))
+		if e != 0 {
+			break
+		}
+		assert.Equal(t, 1, n)
+		waiting++
+	}
+	assert.NotZero(t, waiting)
+	assert.Less(t, waiting, 10, "of 60,000 bytes each in a buffer of 212,992")
 }

@@ -175,7 +175,7 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// program1 lets datagrams pass whose first data byte is b, of n bytes at most; front bytes come before
+// filterFor returns a program that lets datagrams pass whose first data byte is b, of n bytes at most; front bytes come before
 // the data.
 func filterFor(front int, b byte, n uint32) []byte {
 	code := []unix.SockFilter{
@@ -201,6 +201,19 @@ func TestDatagramFilter(t *testing.T) {
 		}
 		assert.Equal(t, "yes,", string(until(t, b, func(*message) bool { return true }).data), "8 bytes of header and 4 of data pass")
 		assert.Equal(t, "y", string(until(t, b, func(*message) bool { return true }).data))
+		behind := []unix.SockFilter{ // an index register of 9, and an offset of -1
+			{Code: unix.BPF_LDX | unix.BPF_IMM, K: 9},
+			{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 0xffffffff},
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: 'z'},
+			{Code: unix.BPF_RET | unix.BPF_K, K: 100},
+			{Code: unix.BPF_RET | unix.BPF_K},
+		}
+		require.Zero(t, b.setOption(syscall.SOL_SOCKET, unix.SO_ATTACH_FILTER, programBytes(behind)))
+		for _, s := range []string{"no", "zero"} {
+			_, e := a.write([]byte(s))
+			require.Zero(t, e)
+		}
+		assert.Equal(t, "zero", string(until(t, b, func(*message) bool { return true }).data))
 		require.Zero(t, b.setOption(syscall.SOL_SOCKET, unix.SO_DETACH_FILTER, cint(0)))
 		assert.Equal(t, syscall.ENOENT, b.setOption(syscall.SOL_SOCKET, unix.SO_DETACH_FILTER, cint(0)))
 		for name, code := range map[string][]unix.SockFilter{

@@ -36,7 +36,7 @@ type stream struct {
 	errorTaken atomic.Bool
 	// pending is an error that the endpoint does not know of: of a connection that was dissolved.
 	pending atomic.Uint32
-	// shut has bit SHUT_RD set once reading was shut down and SHUT_WR for writing.
+	// shut has the tcpip.ShutdownFlags of what was shut down.
 	shut atomic.Uint32
 }
 

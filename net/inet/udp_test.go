@@ -17,7 +17,7 @@ func (s *script) datagramPair(domain int, at string) {
 	s.socket("b", domain, dgrams, 0)
 	s.bind("b", at)
 	s.socket("a", domain, dgrams, 0)
-	s.connect("a", strings.TrimSuffix(strings.Trim(strings.TrimSuffix(at, ":0"), "[]"), "")+"@b")
+	s.connect("a", strings.Trim(strings.TrimSuffix(at, ":0"), "[]")+"@b")
 }
 
 var udpScenarios = []scenario{
@@ -269,6 +269,19 @@ var udpScenarios = []scenario{
 			s.setInt("d", syscall.SOL_SOCKET, option, 1)
 			s.bind("d", "127.0.0.1@c")
 		}
+	}},
+	{"nothing is sent once writing was shut down", func(s *script) {
+		s.datagramPair(ip4, "127.0.0.1:0")
+		tos := controlMessage(syscall.IPPROTO_IP, syscall.IP_TOS, cint(8))
+		s.shutdown("a", wr)
+		s.send("a", "", "x", tos, 0)
+		s.send("a", "", "x", nil, syscall.MSG_MORE)
+		s.send("a", "", "x", nil, 0)
+		s.socket("c", ip4, dgrams, 0)
+		s.shutdown("c", wr)
+		s.send("c", "127.0.0.1@b", "x", nil, 0)
+		s.send("c", "127.0.0.1@b", "x", tos, 0)
+		s.poll("b")
 	}},
 	{"shutting down a connected socket", func(s *script) {
 		s.datagramPair(ip4, "127.0.0.1:0")

@@ -287,19 +287,28 @@ func goalAt16(connections int, goal string) string {
 	return goal
 }
 
-// countRequests runs a guest, has requests made between its marks, and returns how many they were.
+// countRequests has a server marked around many HTTP requests, whose number it returns.
 func (b *bench) countRequests(g *guest, l link, connections int, options []qemu.Option) (*serving, float64, error) {
+	return b.between(g, l, options, func(s *serving, d time.Duration) (float64, error) {
+		got, err := wrk(b.ctx, url(s.places, "/"), connections, d)
+		return got.requests, err
+	})
+}
+
+// between has a server marked around a load, which lasts about as long as it is told to and returns how
+// much it was. A first load warms the server up.
+func (b *bench) between(g *guest, l link, options []qemu.Option, load func(*serving, time.Duration) (float64, error)) (*serving, float64, error) {
 	s, err := b.serve(g, l, bootLimit, nil, options...)
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, err := wrk(b.ctx, url(s.places, "/"), connections, warmUp); err != nil {
+	if _, err := load(s, warmUp); err != nil {
 		return nil, 0, err
 	}
 	if err := get(url(s.places, "/mark?begin")); err != nil {
 		return nil, 0, err
 	}
-	got, err := wrk(b.ctx, url(s.places, "/"), connections, countedTime)
+	n, err := load(s, countedTime)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -309,8 +318,8 @@ func (b *bench) countRequests(g *guest, l link, connections int, options []qemu.
 	if _, err := s.messages.mark(markEnd); err != nil {
 		return nil, 0, err
 	}
-	if got.requests == 0 {
-		return nil, 0, fmt.Errorf("%s answered no request", g.system)
+	if n == 0 {
+		return nil, 0, fmt.Errorf("%s answered nothing", g.system)
 	}
-	return s, got.requests, s.stop()
+	return s, n, s.stop()
 }

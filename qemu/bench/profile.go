@@ -59,35 +59,41 @@ func (b *bench) profileProgram(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		// Ticks that are neither next to main, so that the program is asleep, nor next to the end.
-		total, ticks := make(map[uint64]uint64), 0
-		begin, end := r.marks[markMain].Time.Add(3*time.Second), r.marks[markMain].Time.Add(idleTime-time.Second)
-		for _, s := range sections {
-			if s.Mark != "tick" {
-				continue
-			}
-			tick := r.ticks[0]
-			r.ticks = r.ticks[1:]
-			if tick.Time.Before(begin) || tick.Time.After(end) {
-				continue
-			}
-			ticks++
-			for address, n := range s.Instructions {
-				total[address] += n
-			}
-		}
-		if ticks == 0 {
-			return fmt.Errorf("%s was never idle", g.system)
-		}
-		title := fmt.Sprintf("idle, %s, each of %d seconds", plural(cpus, "CPU"), ticks)
-		if err := rank(w, title, g.exe, total, float64(ticks)); err != nil {
+		title := "idle, " + plural(cpus, "CPU")
+		if err := rankIdle(w, title, g, sections, r.ticks, r.marks[markMain].Time, idleTime); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// profileServer ranks what the HTTP server costs, by function and by layer.
+// rankIdle ranks what a guest executes in the ticks that are neither next to asleep, when its program
+// begins to wait, nor next to the end, idleTime later.
+func rankIdle(w io.Writer, title string, g *guest, sections []plugin.Section, ticks []plugin.Mark, asleep time.Time, idleTime time.Duration) error {
+	total, counted := make(map[uint64]uint64), 0
+	begin, end := asleep.Add(3*time.Second), asleep.Add(idleTime-time.Second)
+	for _, s := range sections {
+		if s.Mark != "tick" {
+			continue
+		}
+		tick := ticks[0]
+		ticks = ticks[1:]
+		if tick.Time.Before(begin) || tick.Time.After(end) {
+			continue
+		}
+		counted++
+		for address, n := range s.Instructions {
+			total[address] += n
+		}
+	}
+	if counted == 0 {
+		return fmt.Errorf("%s was never idle", g.system)
+	}
+	return rank(w, fmt.Sprintf("%s, each of %d seconds", title, counted), g.exe, total, float64(counted))
+}
+
+// profileServer ranks what the HTTP server costs, by function and by layer: up to its first response,
+// waiting for the next, for each of many requests, and for each of many connections.
 func (b *bench) profileServer(w io.Writer) error {
 	links, remove, err := b.links()
 	if err != nil {
@@ -112,30 +118,73 @@ func (b *bench) profileServer(w io.Writer) error {
 	if err := rank(w, "HTTP server, entry to first response", g.exe, section, 1); err != nil {
 		return err
 	}
+	if err := b.profileIdleServer(w, g, l, settings); err != nil {
+		return err
+	}
+	rankEach := func(what string, n float64) error {
+		section, err := readSection(file, markEnd)
+		if err != nil {
+			return err
+		}
+		return rank(w, fmt.Sprintf("HTTP server, %s, 1 CPU, %s, each of %.0f", l.name, what, n), g.exe, section, n)
+	}
 	for _, n := range []int{1, 16} {
 		_, requests, err := b.countRequests(g, l, n, options)
 		if err != nil {
 			return err
 		}
-		if section, err = readSection(file, markEnd); err != nil {
-			return err
-		}
-		title := fmt.Sprintf("HTTP server, %s, 1 CPU, %s, each of %.0f requests", l.name, connections(n), requests)
-		if err := rank(w, title, g.exe, section, requests); err != nil {
+		if err := rankEach(connections(n)+", requests", requests); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, opened, err := b.between(g, l, options, func(s *serving, _ time.Duration) (float64, error) {
+		_, err := s.setUps()
+		return shortLived, err
+	})
+	if err != nil {
+		return err
+	}
+	return rankEach("short-lived connections", opened)
 }
 
-// readSection returns the section of a profile that ends with a mark.
-func readSection(file, mark string) (map[uint64]uint64, error) {
+// profileIdleServer ranks what the HTTP server executes when nobody asks it.
+func (b *bench) profileIdleServer(w io.Writer, g *guest, l link, settings plugin.Settings) error {
+	const idleTime = 15 * time.Second
+	settings.Every = time.Second
+	s, err := b.serve(g, l, countedLimit, []string{"first"}, append(b.plugin.Options(settings), qemu.Memory(serverMemory))...)
+	if err != nil {
+		return err
+	}
+	served, err := s.messages.mark(markServed)
+	if err != nil {
+		return err
+	}
+	time.Sleep(idleTime)
+	if err := s.stop(); err != nil {
+		return err
+	}
+	sections, err := readProfile(settings.Profile)
+	if err != nil {
+		return err
+	}
+	s.messages.mu.Lock()
+	defer s.messages.mu.Unlock()
+	return rankIdle(w, "HTTP server, "+l.name+", idle", g, sections, s.messages.ticks, served.Time, idleTime)
+}
+
+// readProfile returns the sections of a profile.
+func readProfile(file string) ([]plugin.Section, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	sections, err := plugin.ParseProfile(f)
+	return plugin.ParseProfile(f)
+}
+
+// readSection returns the section of a profile that ends with a mark.
+func readSection(file, mark string) (map[uint64]uint64, error) {
+	sections, err := readProfile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -185,17 +234,13 @@ func (b *bench) profile(g *guest, s plugin.Settings, want expectation, args []st
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := os.Open(s.Profile)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	sections, err := plugin.ParseProfile(file)
+	sections, err := readProfile(s.Profile)
 	return sections, r, err
 }
 
-// rank writes the layers of an executable and its functions with the most instructions, divided by a
-// number.
+// rank writes what was executed, divided by a number: the layers of an executable, with their places, which
+// are the different instructions among them (what TCG had to translate and a cold cache to load), and the
+// functions with the most instructions.
 func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, divisor float64) error {
 	f, err := elf.Open(exe)
 	if err != nil {
@@ -208,7 +253,7 @@ func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, diviso
 	}
 	functions := slices.DeleteFunc(symbols, func(s elf.Symbol) bool { return elf.ST_TYPE(s.Info) != elf.STT_FUNC })
 	slices.SortFunc(functions, func(a, b elf.Symbol) int { return cmp.Compare(a.Value, b.Value) })
-	type entry struct{ instructions, calls uint64 }
+	type entry struct{ instructions, calls, places uint64 }
 	byName := make(map[string]entry)
 	var total uint64
 	for address, n := range instructions {
@@ -221,7 +266,7 @@ func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, diviso
 			}
 		}
 		e := byName[name]
-		byName[name] = entry{e.instructions + n, e.calls + calls}
+		byName[name] = entry{e.instructions + n, e.calls + calls, e.places + 1}
 		total += n
 	}
 	names := make([]string, 0, len(byName))
@@ -231,15 +276,20 @@ func rank(w io.Writer, title, exe string, instructions map[uint64]uint64, diviso
 	slices.SortFunc(names, func(a, b string) int {
 		return cmp.Or(cmp.Compare(byName[b].instructions, byName[a].instructions), cmp.Compare(a, b))
 	})
-	fmt.Fprintf(w, "\n%s: %.0f instructions\n%12s %7s %9s  function\n", title, float64(total)/divisor, "instructions", "share", "calls")
-	byLayer := make(map[string]uint64)
+	fmt.Fprintf(w, "\n%s: %.0f instructions\n%12s %7s %9s  layer\n", title, float64(total)/divisor, "instructions", "share", "places")
+	byLayer := make(map[string]entry)
 	for name, e := range byName {
-		byLayer[layerOf(name)] += e.instructions
+		l := byLayer[layerOf(name)]
+		byLayer[layerOf(name)] = entry{instructions: l.instructions + e.instructions, places: l.places + e.places}
 	}
-	ranking := slices.SortedFunc(maps.Keys(byLayer), func(a, b string) int { return cmp.Compare(byLayer[b], byLayer[a]) })
+	ranking := slices.SortedFunc(maps.Keys(byLayer), func(a, b string) int {
+		return cmp.Compare(byLayer[b].instructions, byLayer[a].instructions)
+	})
 	for _, layer := range ranking {
-		fmt.Fprintf(w, "%12.0f %6.1f%%            = %s\n", float64(byLayer[layer])/divisor, 100*float64(byLayer[layer])/float64(total), layer)
+		l := byLayer[layer]
+		fmt.Fprintf(w, "%12.0f %6.1f%% %9d  %s\n", float64(l.instructions)/divisor, 100*float64(l.instructions)/float64(total), l.places, layer)
 	}
+	fmt.Fprintf(w, "%12s %7s %9s  function\n", "", "", "calls")
 	for _, name := range names[:min(len(names), functionsShown)] {
 		e := byName[name]
 		fmt.Fprintf(w, "%12.0f %6.1f%% %9.4g  %s\n", float64(e.instructions)/divisor,

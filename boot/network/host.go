@@ -40,11 +40,8 @@ type clock struct{}
 // Now implements configure.WallClock.
 func (clock) Now() time.Time { return time.Now() }
 
-// Step implements configure.WallClock.
-func (clock) Step(d time.Duration) { nucleus.AdjustWall(int64(d)) }
-
-// Slew implements configure.WallClock.
-func (clock) Slew(d time.Duration) { nucleus.AdjustWall(int64(d)) }
+// Adjust implements configure.WallClock.
+func (clock) Adjust(d time.Duration) { nucleus.AdjustWall(int64(d)) }
 
 // startCapture begins to capture into a file, or, if that is "host", into the one that goshawk run has
 // opened. "" is no capture.

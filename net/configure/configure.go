@@ -47,11 +47,8 @@ type Host interface {
 // A WallClock is the clock that NTP sets.
 type WallClock interface {
 	Now() time.Time
-	// Step sets the clock forward by offset at once, backward if it is negative.
-	Step(offset time.Duration)
-	// Slew sets the clock right by offset, which is no more than 128 ms either way. It may take its
-	// time.
-	Slew(offset time.Duration)
+	// Adjust sets the clock forward by offset at once, backward if it is negative.
+	Adjust(offset time.Duration)
 }
 
 // Options are the machine's part of the configuration.
@@ -91,6 +88,7 @@ type Configuration struct {
 	settled   bool
 	graced    bool // patience is down to grace
 
+	discovered discovered
 	configured chan struct{}
 	pending    atomic.Bool
 }
@@ -100,6 +98,7 @@ func New(o Options) *Configuration {
 	c := &Configuration{options: o, configured: make(chan struct{})}
 	c.jobs.after = o.Changed
 	c.patience.jobs = &c.jobs
+	c.discovered.routes = make(map[tcpip.NICID][]preferred)
 	c.files.c = c
 	c.ntp.init(c)
 	c.pending.Store(true)
@@ -212,6 +211,8 @@ func (c *Configuration) settle() {
 		close(c.configured)
 	}
 }
+
+func (c *Configuration) now() tcpip.MonotonicTime { return c.stack.Clock().NowMonotonic() }
 
 // jitter returns d, give or take a quarter.
 func (c *Configuration) jitter(d time.Duration) time.Duration {

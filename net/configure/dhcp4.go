@@ -77,13 +77,11 @@ func (d *dhcp4) start() {
 	d.discover()
 }
 
-func (d *dhcp4) now() tcpip.MonotonicTime { return d.link.c.stack.Clock().NowMonotonic() }
-
 // discover looks for a server.
 func (d *dhcp4) discover() {
 	d.state, d.tries, d.offer = selecting, 0, nil
 	d.xid = d.link.c.random.Uint32()
-	d.began = d.now()
+	d.began = d.link.c.now()
 	d.tap.start()
 	d.sendDiscover()
 }
@@ -119,7 +117,7 @@ func (d *dhcp4) broadcast(r request4) {
 
 func (d *dhcp4) complete(r request4) []byte {
 	r.xid, r.mac, r.hostname = d.xid, d.link.mac, d.link.c.files.given
-	d.sent = d.now()
+	d.sent = d.link.c.now()
 	r.secs = uint16(min(d.sent.Sub(d.began)/time.Second, 1<<16-1))
 	return r.encode()
 }
@@ -233,8 +231,8 @@ func (d *dhcp4) bind(l *lease) {
 	d.retry.stop()
 	d.expiry.stop()
 	if l.lifetime != infinite {
-		d.retry.set(d.until.Sub(d.now())-(l.lifetime-l.renew), d.renew)
-		d.expiry.set(d.until.Sub(d.now()), d.expire)
+		d.retry.set(d.until.Sub(d.link.c.now())-(l.lifetime-l.renew), d.renew)
+		d.expiry.set(d.until.Sub(d.link.c.now()), d.expire)
 	}
 	if old == nil {
 		d.dup = newConflict(d.link, l.prefix.Addr(), d.decline)
@@ -278,14 +276,14 @@ func (d *dhcp4) renew() {
 // extend prepares for asking for a longer lease.
 func (d *dhcp4) extend() {
 	d.xid = d.link.c.random.Uint32()
-	d.began = d.now()
+	d.began = d.link.c.now()
 	d.tap.start()
 	// Without the socket, when a program has the port, the answer comes all the same.
 	d.socket, _ = d.link.c.openSocket(d.link.nic, tcpip.FullAddress{Addr: toStack(d.lease.prefix.Addr()), Port: dhcpClientPort}, header.IPv4ProtocolNumber, nil)
 }
 
 func (d *dhcp4) sendRenew() {
-	left := d.until.Sub(d.now()) - (d.lease.lifetime - d.lease.rebind)
+	left := d.until.Sub(d.link.c.now()) - (d.lease.lifetime - d.lease.rebind)
 	if left <= 0 || d.socket == nil {
 		d.rebind()
 		return
@@ -303,7 +301,7 @@ func (d *dhcp4) rebind() {
 
 func (d *dhcp4) sendRebind() {
 	d.broadcast(request4{kind: dhcpRequest, current: d.lease.prefix.Addr()})
-	d.retry.set(max(d.until.Sub(d.now())/2, minRenewRetry), d.sendRebind)
+	d.retry.set(max(d.until.Sub(d.link.c.now())/2, minRenewRetry), d.sendRebind)
 }
 
 // expire ends a lease that was not renewed.
@@ -321,7 +319,7 @@ func (d *dhcp4) decline(other tcpip.LinkAddress) {
 		" is used by " + other.String() + "; asking for another")
 	d.drop()
 	d.xid = d.link.c.random.Uint32()
-	d.began = d.now()
+	d.began = d.link.c.now()
 	d.broadcast(request4{kind: dhcpDecline, requested: l.prefix.Addr(), server: l.server})
 	d.pause(declinePause)
 }

@@ -85,15 +85,13 @@ func (d *dhcp6) begin() {
 	}
 }
 
-func (d *dhcp6) now() tcpip.MonotonicTime { return d.link.c.stack.Clock().NowMonotonic() }
-
 // ask begins to ask.
 func (d *dhcp6) ask() {
 	if d.socket == nil {
 		d.socket, _ = d.link.c.openSocket(d.link.nic, tcpip.FullAddress{Port: dhcp6ClientPort}, header.IPv6ProtocolNumber, d.receive)
 	}
 	d.xid = d.link.c.random.Uint32() & 0xffffff
-	d.began, d.wait = d.now(), informationTimeout
+	d.began, d.wait = d.link.c.now(), informationTimeout
 	d.send()
 }
 
@@ -113,7 +111,7 @@ func (d *dhcp6) request() []byte {
 		b = append(b, value...)
 	}
 	option(opt6ClientID, d.identifier()...)
-	elapsed := min(d.now().Sub(d.began)/(10*time.Millisecond), maxElapsedHundredths)
+	elapsed := min(d.link.c.now().Sub(d.began)/(10*time.Millisecond), maxElapsedHundredths)
 	option(opt6Elapsed, byte(elapsed>>8), byte(elapsed))
 	option(opt6Request, 0, opt6DNS, 0, opt6Domains, 0, opt6SNTP, 0, opt6RefreshTime, 0, opt6NTP)
 	return b

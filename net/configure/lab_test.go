@@ -226,18 +226,23 @@ func (l *lab) warned(texts ...string) {
 // A wallClock counts what is done to it.
 type wallClock struct {
 	lab    *lab
-	offset time.Duration // of the clock to the lab's
-	steps  []time.Duration
-	slews  []time.Duration
+	offset time.Duration   // of the clock to the lab's
+	steps  []time.Duration // adjustments beyond stepThreshold
+	slews  []time.Duration // the others
 }
 
 var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func (w *wallClock) Now() time.Time { return epoch.Add(w.lab.now() + w.offset) }
 
-func (w *wallClock) Step(d time.Duration) { w.steps, w.offset = append(w.steps, d), w.offset+d }
-
-func (w *wallClock) Slew(d time.Duration) { w.slews, w.offset = append(w.slews, d), w.offset+d }
+func (w *wallClock) Adjust(d time.Duration) {
+	w.offset += d
+	if d.Abs() > stepThreshold {
+		w.steps = append(w.steps, d)
+	} else {
+		w.slews = append(w.slews, d)
+	}
+}
 
 // Frames.
 

@@ -66,7 +66,7 @@ func newLease(r *reply4) (l *lease, reason string) {
 		return nil, "its subnet mask is none"
 	}
 	l.prefix = netip.PrefixFrom(r.address, length)
-	if first, last := edges(l.prefix); length < 31 && (r.address == first || r.address == last) {
+	if length < 31 && (r.address == l.prefix.Masked().Addr() || r.address == options.LastAddress(l.prefix)) {
 		return nil, "it gives " + r.address.String() + ", which is no host's address in " + l.prefix.Masked().String()
 	}
 	l.setTimes(r.duration(optRenewal), r.duration(optRebinding))
@@ -108,14 +108,6 @@ func maskLength(r *reply4) (length int, ok bool) {
 	mask := binary.BigEndian.Uint32(v)
 	length = bits.LeadingZeros32(^mask)
 	return length, length > 0 && bits.OnesCount32(mask) == length
-}
-
-// edges returns the lowest and the highest address of an IPv4 subnet.
-func edges(p netip.Prefix) (first, last netip.Addr) {
-	b := p.Masked().Addr().As4()
-	ones := uint32(1)<<(32-p.Bits()) - 1
-	n := binary.BigEndian.Uint32(b[:]) | ones
-	return p.Masked().Addr(), netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
 // setTimes sets the times from what the server says of T1 and T2, which is taken if it is in order.

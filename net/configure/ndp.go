@@ -3,6 +3,7 @@ package configure
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -16,14 +17,13 @@ import (
 // ndp is what a link knows from router advertisements. gVisor's stack makes and expires addresses
 // itself, and says which routes there are to be. It belongs to the jobs.
 type ndp struct {
-	link        *link
-	routes      []route // the preferred ones of a destination first
-	preferences []int   // of routes, 1 is the best
-	dns         []timed[netip.Addr]
-	search      []timed[string]
-	expiry      timer
-	managed     bool                // a router has said that there are addresses by DHCPv6
-	checked     map[netip.Addr]bool // addresses that nobody else uses, or that are given up
+	link    *link
+	routes  []route // the preferred ones of a destination first
+	dns     []timed[netip.Addr]
+	search  []timed[string]
+	expiry  timer
+	managed bool                // a router has said that there are addresses by DHCPv6
+	checked map[netip.Addr]bool // addresses of the options that nobody else uses, or that are given up
 }
 
 // timed is a value with the end of its life, the zero time for none.
@@ -49,23 +49,34 @@ func (n *ndp) information() information {
 	return i
 }
 
-// addRoute adds a route, or changes its preference.
-func (n *ndp) addRoute(r route, preference int) {
-	n.removeRoute(r)
-	at := 0
-	for at < len(n.routes) && n.preferences[at] <= preference {
-		at++
-	}
-	n.routes = slices.Insert(n.routes, at, r)
-	n.preferences = slices.Insert(n.preferences, at, preference)
-	n.link.c.update()
+// discovered are the routes that gVisor's neighbour discovery knows, of which the stack bounds the
+// number. They are no jobs of their own: a flood of advertisements, which makes and withdraws routes
+// without end, must not fill the queue.
+type discovered struct {
+	mu     sync.Mutex
+	routes map[tcpip.NICID][]preferred // the preferred ones first
+	posted bool                        // a job will take them over
 }
 
-func (n *ndp) removeRoute(r route) {
-	if i := slices.Index(n.routes, r); i >= 0 {
-		n.routes = slices.Delete(n.routes, i, i+1)
-		n.preferences = slices.Delete(n.preferences, i, i+1)
+// preferred is a route and its preference, of which 1 is the best; 0 is none.
+type preferred struct {
+	route
+	preference int
+}
+
+// takeRoutes takes over the routes that were discovered.
+func (c *Configuration) takeRoutes() {
+	d := &c.discovered
+	d.mu.Lock()
+	d.posted = false
+	for _, l := range c.links {
+		l.ndp.routes = nil
+		for _, p := range d.routes[l.nic] {
+			l.ndp.routes = append(l.ndp.routes, p.route)
+		}
 	}
+	d.mu.Unlock()
+	c.update()
 }
 
 // learn updates a list with a value that is good for a lifetime, 0 if it is good no more. A list that
@@ -77,21 +88,19 @@ func learn[T comparable](n *ndp, list []timed[T], value T, lifetime time.Duratio
 	}
 	t := timed[T]{value: value}
 	if lifetime != header.NDPInfiniteLifetime {
-		t.until = n.now().Add(lifetime)
+		t.until = n.link.c.now().Add(lifetime)
 	}
 	return append(list, t)
 }
 
-func (n *ndp) now() tcpip.MonotonicTime { return n.link.c.stack.Clock().NowMonotonic() }
-
 // expire forgets what is good no more and sets the timer for what is.
 func (n *ndp) expire() {
 	var next tcpip.MonotonicTime
-	n.dns = expired(n.dns, n.now(), &next)
-	n.search = expired(n.search, n.now(), &next)
+	n.dns = expired(n.dns, n.link.c.now(), &next)
+	n.search = expired(n.search, n.link.c.now(), &next)
 	n.expiry.stop()
 	if next != (tcpip.MonotonicTime{}) {
-		n.expiry.set(next.Sub(n.now()), n.expire)
+		n.expiry.set(next.Sub(n.link.c.now()), n.expire)
 	}
 	n.link.c.update()
 }
@@ -107,20 +116,19 @@ func expired[T comparable](list []timed[T], now tcpip.MonotonicTime, next *tcpip
 	return list
 }
 
-// checkedAddress takes the result of duplicate address detection (RFC 4862, section 5.4).
+// checkedAddress takes the result of duplicate address detection (RFC 4862, section 5.4), DADSucceeded
+// or DADDupAddrDetected.
 func (n *ndp) checkedAddress(a netip.Addr, r stack.DADResult) {
-	switch r := r.(type) {
-	case *stack.DADSucceeded:
-	case *stack.DADDupAddrDetected:
+	if r, duplicate := r.(*stack.DADDupAddrDetected); duplicate {
 		by := "another host"
 		if r.HolderLinkAddress != "" {
 			by = r.HolderLinkAddress.String()
 		}
 		n.link.warn("address " + a.String() + " is used by " + by + " too; this machine does without it")
-	default:
-		return
 	}
-	n.checked[a] = true
+	if slices.ContainsFunc(n.link.options.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
+		n.checked[a] = true
+	}
 	if a.IsLinkLocalUnicast() {
 		n.link.info.addressReady()
 	}
@@ -144,7 +152,10 @@ func (d *dispatcher) post(nic tcpip.NICID, f func(*link)) {
 }
 
 func (d *dispatcher) OnDuplicateAddressDetectionResult(nic tcpip.NICID, a tcpip.Address, r stack.DADResult) {
-	d.post(nic, func(l *link) { l.ndp.checkedAddress(fromStack(a), r) })
+	switch r.(type) {
+	case *stack.DADSucceeded, *stack.DADDupAddrDetected:
+		d.post(nic, func(l *link) { l.ndp.checkedAddress(fromStack(a), r) })
+	}
 }
 
 func (d *dispatcher) OnOffLinkRouteUpdated(nic tcpip.NICID, to tcpip.Subnet, router tcpip.Address, p header.NDPRoutePreference) {
@@ -155,41 +166,56 @@ func (d *dispatcher) OnOffLinkRouteUpdated(nic tcpip.NICID, to tcpip.Subnet, rou
 	case header.LowRoutePreference:
 		preference = 3
 	}
-	d.post(nic, func(l *link) { l.ndp.addRoute(route{to: prefixFrom(to), router: fromStack(router)}, preference) })
+	d.route(nic, route{to: prefixFrom(to), router: fromStack(router)}, preference)
 }
 
 func (d *dispatcher) OnOffLinkRouteInvalidated(nic tcpip.NICID, to tcpip.Subnet, router tcpip.Address) {
-	d.post(nic, func(l *link) {
-		l.ndp.removeRoute(route{to: prefixFrom(to), router: fromStack(router)})
-		l.c.update()
-	})
+	d.route(nic, route{to: prefixFrom(to), router: fromStack(router)}, 0)
 }
 
 func (d *dispatcher) OnOnLinkPrefixDiscovered(nic tcpip.NICID, to tcpip.Subnet) {
-	d.post(nic, func(l *link) { l.ndp.addRoute(route{to: prefixFrom(to)}, 1) })
+	d.route(nic, route{to: prefixFrom(to)}, 1)
 }
 
 func (d *dispatcher) OnOnLinkPrefixInvalidated(nic tcpip.NICID, to tcpip.Subnet) {
-	d.post(nic, func(l *link) {
-		l.ndp.removeRoute(route{to: prefixFrom(to)})
-		l.c.update()
-	})
+	d.route(nic, route{to: prefixFrom(to)}, 0)
+}
+
+// route notes a route's preference; 0 says that the route is gone.
+func (d *dispatcher) route(nic tcpip.NICID, r route, preference int) {
+	c := (*Configuration)(d)
+	known := &c.discovered
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	list := slices.DeleteFunc(known.routes[nic], func(p preferred) bool { return p.route == r })
+	if preference != 0 {
+		at := 0
+		for at < len(list) && list[at].preference <= preference {
+			at++
+		}
+		list = slices.Insert(list, at, preferred{r, preference})
+	}
+	known.routes[nic] = list
+	if !known.posted {
+		known.posted = true
+		c.jobs.post(c.takeRoutes)
+	}
 }
 
 // OnAutoGenAddress and its kin say nothing that is of use here: the stack has done it all. But others
-// want to know (Options.Changed).
+// want to know (Options.Changed), after any of the jobs that are queued.
 
 func (d *dispatcher) OnAutoGenAddress(nic tcpip.NICID, _ tcpip.AddressWithPrefix) stack.AddressDispatcher {
-	d.post(nic, func(*link) {})
+	d.lossy(nic, func(*link) {})
 	return nil
 }
 
 func (d *dispatcher) OnAutoGenAddressDeprecated(nic tcpip.NICID, _ tcpip.AddressWithPrefix) {
-	d.post(nic, func(*link) {})
+	d.lossy(nic, func(*link) {})
 }
 
 func (d *dispatcher) OnAutoGenAddressInvalidated(nic tcpip.NICID, _ tcpip.AddressWithPrefix) {
-	d.post(nic, func(*link) {})
+	d.lossy(nic, func(*link) {})
 }
 
 func (d *dispatcher) OnRecursiveDNSServerOption(nic tcpip.NICID, list []tcpip.Address, lifetime time.Duration) {

@@ -198,6 +198,28 @@ func TestRouterFlood(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(l.resolver(), "nameserver"))
 }
 
+// TestRouterFlap has a hostile router come and go with its prefixes faster than anybody can follow.
+func TestRouterFlap(t *testing.T) {
+	l := boot(t, "dhcp")
+	l.pass(3 * time.Second)
+	slow := make(chan struct{})
+	l.c.jobs.post(func() { <-slow })
+	for i := range 1000 {
+		p := netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 6: byte(i >> 8), 7: byte(i)}), 64).String()
+		l.wires[0].inject(advert{from: routerIP, lifetime: 1800}.with(prefix(p, 7, 7)).frame())
+		l.wires[0].inject(advert{from: routerIP}.with(prefix(p, 0, 0)).frame())
+	}
+	l.c.jobs.mu.Lock()
+	assert.NotEmpty(t, l.c.jobs.queue)
+	assert.Less(t, len(l.c.jobs.queue), 2*maxJobs)
+	l.c.jobs.mu.Unlock()
+	close(slow)
+	l.wires[0].inject(advert{from: routerIP, lifetime: 1800}.with(prefix("fd01::/64", 600, 600)).frame())
+	l.pass(10 * time.Second)
+	assert.ElementsMatch(t, []string{"::/0 via fe80::55 eth0", "fd01::/64 eth0"}, l.routes())
+	assert.Empty(t, l.c.links[0].ndp.checked, "nobody asks for them")
+}
+
 func TestIPv6AddressInUse(t *testing.T) {
 	// Another host answers for every address that is asked for.
 	answer := func(frame []byte) [][]byte {

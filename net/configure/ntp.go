@@ -10,8 +10,9 @@ import (
 
 const (
 	ntpTimeout = 2 * time.Second
-	// stepThreshold is how far the clock may be off before it is set at once (RFC 5905, section 8,
-	// STEPT).
+	// stepThreshold is how far off a clock is that does not run well, and is looked after more closely
+	// (RFC 5905, appendix A, STEPT). Less than that is set at once, too, not little by little: that
+	// would take timers which wake a machine with nothing to do.
 	stepThreshold = 128 * time.Millisecond
 	// Times between queries (RFC 5905, section 7.2: MINPOLL, MAXPOLL of 6 and 10).
 	minPoll = 64 * time.Second
@@ -71,8 +72,6 @@ func (n *ntp) close() {
 	n.socket = nil
 }
 
-func (n *ntp) now() tcpip.MonotonicTime { return n.c.stack.Clock().NowMonotonic() }
-
 // query asks the next server.
 func (n *ntp) query() {
 	if len(n.servers) == 0 {
@@ -87,7 +86,7 @@ func (n *ntp) query() {
 		return
 	}
 	n.cookie = n.c.random.Uint64()
-	n.asked, n.wall = n.now(), n.c.options.Clock.Now()
+	n.asked, n.wall = n.c.now(), n.c.options.Clock.Now()
 	n.socket.send(ntpRequest(n.cookie), to)
 }
 
@@ -109,7 +108,7 @@ func (n *ntp) fail() {
 
 // receive takes a datagram of the server that was asked.
 func (n *ntp) receive(data []byte) {
-	passed := n.now().Sub(n.asked)
+	passed := n.c.now().Sub(n.asked)
 	a, ok := parseNTP(data, n.cookie)
 	if !ok || n.socket == nil {
 		return
@@ -127,11 +126,9 @@ func (n *ntp) receive(data []byte) {
 	}
 	// The mean of both directions' differences (RFC 5905, section 8).
 	offset := (a.received.Sub(n.wall) + a.sent.Sub(n.wall.Add(passed))) / 2
+	n.c.options.Clock.Adjust(offset)
 	if offset.Abs() > stepThreshold {
-		n.c.options.Clock.Step(offset)
 		n.poll = minPoll
-	} else {
-		n.c.options.Clock.Slew(offset)
 	}
 	n.timer.set(n.c.jitter(n.poll), n.query)
 	n.poll = min(2*n.poll, maxPoll)

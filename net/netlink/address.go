@@ -293,11 +293,8 @@ func (f *Family) find(key addressKey) *AddressInfo {
 
 // addAddress adds an address to a link, and the route to its network unless it is there already.
 func (f *Family) addAddress(link int, p tcpip.AddressWithPrefix, t stack.AddressLifetimes, route bool) syscall.Errno {
-	protocol := tcpip.NetworkProtocolNumber(ipv4.ProtocolNumber)
-	if domainOf(p.Address) == syscall.AF_INET6 {
-		protocol = ipv6.ProtocolNumber
-	}
-	err := errno(f.stack.AddProtocolAddress(tcpip.NICID(link), tcpip.ProtocolAddress{Protocol: protocol, AddressWithPrefix: p},
+	err := errno(f.stack.AddProtocolAddress(tcpip.NICID(link),
+		tcpip.ProtocolAddress{Protocol: protocolOf(domainOf(p.Address)), AddressWithPrefix: p},
 		stack.AddressProperties{Lifetimes: t, Disp: watcher{f}}))
 	if err != 0 || !route || p.PrefixLen == 0 || p.PrefixLen == p.Address.BitLen() {
 		return err
@@ -322,11 +319,10 @@ func (w watcher) OnChanged(stack.AddressLifetimes, stack.AddressAssignmentState)
 func (w watcher) OnRemoved(stack.AddressRemovalReason) { w.f.Changed() }
 
 func (f *Family) delAddress(r *request) syscall.Errno {
-	_, _, p, err := f.requestedAddress(r)
+	ask, _, p, err := f.requestedAddress(r)
 	if err != 0 {
 		return err
 	}
-	ask, _ := get[unix.IfAddrmsg](r.payload)
 	return f.removeAddress(addressKey{int(ask.Index), p.Address}, p.PrefixLen)
 }
 
@@ -348,6 +344,7 @@ func (f *Family) removeAddress(key addressKey, prefix int) syscall.Errno {
 		}
 	}
 	f.stack.RemoveRoutes(func(route tcpip.Route) bool { return sameRoute(route, connected) })
+	delete(f.given, keyOf(connected))
 	return 0
 }
 

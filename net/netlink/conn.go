@@ -42,6 +42,8 @@ type conn struct {
 	pass   atomic.Bool   // SO_PASSCRED
 	notify func(events uint32)
 
+	released bool // by the bus, whose lock guards it
+
 	mu         sync.Mutex
 	peer       unix.RawSockaddrNetlink // default destination
 	queue      []datagram
@@ -105,7 +107,7 @@ func (c *conn) Bind(addr []byte) syscall.Errno {
 		err = c.bus.bind(c, a.Pid)
 	}
 	if err == 0 {
-		c.bus.join(c, c.groups.Load()&^0xffffffff|uint64(a.Groups)&(1<<c.bus.groups-1))
+		c.bus.join(c, 1<<32-1, uint64(a.Groups)&(1<<c.bus.groups-1))
 	}
 	return err
 }
@@ -206,7 +208,7 @@ func (c *conn) push(d datagram) {
 }
 
 // startList begins to answer with a list: messages that are padded, the last one NLMSG_DONE. EBUSY
-// says that an earlier list has not been read to its end.
+// says that an earlier list has not been read to its end, ENOBUFS that there is no room.
 func (c *conn) startList(messages []byte) syscall.Errno {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,6 +217,8 @@ func (c *conn) startList(messages []byte) syscall.Errno {
 		return 0
 	case c.listing:
 		return syscall.EBUSY
+	case c.waiting > c.receive:
+		return syscall.ENOBUFS
 	}
 	c.list, c.listing = messages, true
 	c.moreList()

@@ -311,6 +311,36 @@ func TestBetweenSockets(t *testing.T) {
 	assert.Equal(t, nladdr(0, 0), peer.Bytes())
 }
 
+// TestListsUnread asks for list after list without reading any: what waits is bounded.
+func TestListsUnread(t *testing.T) {
+	f := newFamily(t, false)
+	c := dial(t, f, unix.NETLINK_ROUTE)
+	for range 2000 {
+		_, err := c.Write(message(unix.RTM_GETRULE, unix.NLM_F_DUMP, 7, unix.RtGenmsg{}))
+		require.Zero(t, err)
+	}
+	assert.Less(t, c.waiting, defaultBuffer+2*maxPart)
+	_, err := c.Read(make([]byte, 1000))
+	assert.Equal(t, syscall.ENOBUFS, err)
+	for receive(t, c) != nil {
+	}
+	assert.NotEmpty(t, dumpOf(t, c, unix.RTM_GETRULE, 0))
+}
+
+// TestUseAfterClose has a goroutine still at work on a socket that another one has closed.
+func TestUseAfterClose(t *testing.T) {
+	f := newFamily(t, false)
+	c := dial(t, f, unix.NETLINK_ROUTE)
+	require.Zero(t, c.Bind(nladdr(0, unix.RTMGRP_LINK)))
+	c.Close()
+	assert.Equal(t, syscall.EBADF, c.Bind(nladdr(40, unix.RTMGRP_LINK)))
+	require.Zero(t, c.SetOption(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, []byte{unix.RTNLGRP_LINK, 0, 0, 0}))
+	assert.Empty(t, c.bus.conns)
+	assert.Empty(t, c.bus.joined)
+	assert.False(t, c.bus.watched())
+	assert.Nil(t, f.known)
+}
+
 func TestOptions(t *testing.T) {
 	f := newFamily(t, false)
 	c := dial(t, f, unix.NETLINK_ROUTE)

@@ -81,6 +81,9 @@ type bus struct {
 func (b *bus) bind(c *conn, port uint32) syscall.Errno {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c.released {
+		return syscall.EBADF
+	}
 	if c.port.Load() != 0 {
 		if port != 0 && port != c.port.Load() {
 			return syscall.EINVAL
@@ -102,19 +105,29 @@ func (b *bus) bind(c *conn, port uint32) syscall.Errno {
 	return 0
 }
 
-// release takes c's port back, and its memberships.
+// release takes c's port back, and its memberships. It gets none any more, whoever is still at it.
 func (b *bus) release(c *conn) {
 	b.mu.Lock()
 	if port := c.port.Load(); port != 0 && b.conns[port] == c {
 		delete(b.conns, port)
 	}
+	changed := b.regroup(c, 0)
+	c.released = true
 	b.mu.Unlock()
-	b.join(c, 0)
+	b.joinedOrLeft(changed)
 }
 
-// join makes groups the groups that c listens to. Bit 0 is group 1.
-func (b *bus) join(c *conn, groups uint64) {
+// join has c leave some groups, and then listen to others. Bit 0 is group 1.
+func (b *bus) join(c *conn, leave, enter uint64) {
 	b.mu.Lock()
+	changed := !c.released && b.regroup(c, c.groups.Load()&^leave|enter)
+	b.mu.Unlock()
+	b.joinedOrLeft(changed)
+}
+
+// regroup makes groups the groups that c listens to, and reports whether they were others. The caller
+// holds b.mu.
+func (b *bus) regroup(c *conn, groups uint64) bool {
 	old := c.groups.Swap(groups)
 	if b.joined[c] = struct{}{}; groups == 0 {
 		delete(b.joined, c)
@@ -122,8 +135,12 @@ func (b *bus) join(c *conn, groups uint64) {
 	for g := 1; g <= b.groups; g++ {
 		b.member[g].Add(int32(groups>>(g-1)&1) - int32(old>>(g-1)&1))
 	}
-	b.mu.Unlock()
-	if b.number == unix.NETLINK_ROUTE && old != groups {
+	return old != groups
+}
+
+// joinedOrLeft follows a change of what sockets listen to. The caller does not hold b.mu.
+func (b *bus) joinedOrLeft(changed bool) {
+	if changed && b.number == unix.NETLINK_ROUTE {
 		b.family.watched()
 	}
 }

@@ -85,16 +85,6 @@ func (f *Family) Ioctl(req uint, arg unsafe.Pointer) (err syscall.Errno, handled
 	return f.getByIoctl(req, l, r), true
 }
 
-// text returns a string that ends with a zero byte, or with b.
-func text(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
-}
-
 func setName(r *ifreq, name string) {
 	r.name = [unix.IFNAMSIZ]byte{}
 	copy(r.name[:unix.IFNAMSIZ-1], name)

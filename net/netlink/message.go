@@ -119,13 +119,16 @@ func (a *attrs) u32(typ int) (uint32, syscall.Errno) {
 }
 
 // text returns the string in an attribute, which may end with a zero byte.
-func (a *attrs) text(typ int) string {
-	for i, c := range a[typ] {
+func (a *attrs) text(typ int) string { return text(a[typ]) }
+
+// text returns a string that ends with a zero byte, or with b.
+func text(b []byte) string {
+	for i, c := range b {
 		if c == 0 {
-			return string(a[typ][:i])
+			return string(b[:i])
 		}
 	}
-	return string(a[typ])
+	return string(b)
 }
 
 // A request is one message that a socket sent to the kernel.

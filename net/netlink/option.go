@@ -79,12 +79,11 @@ func (c *conn) setNetlink(name int, v int32) syscall.Errno {
 		if v <= 0 || int(v) > c.bus.groups {
 			return syscall.EINVAL
 		}
-		bit := uint64(1) << (v - 1)
-		groups := c.groups.Load() &^ bit
-		if name == unix.NETLINK_ADD_MEMBERSHIP {
-			groups |= bit
+		if bit := uint64(1) << (v - 1); name == unix.NETLINK_ADD_MEMBERSHIP {
+			c.bus.join(c, 0, bit)
+		} else {
+			c.bus.join(c, bit, 0)
 		}
-		c.bus.join(c, groups)
 	case unix.NETLINK_PKTINFO, unix.NETLINK_BROADCAST_ERROR, unix.NETLINK_NO_ENOBUFS, unix.NETLINK_CAP_ACK,
 		unix.NETLINK_EXT_ACK, unix.NETLINK_GET_STRICT_CHK:
 		if v != 0 {

@@ -161,7 +161,7 @@ func (l *Link) addAddress(value string) error {
 		switch a {
 		case p.Masked().Addr():
 			return errors.New("is the address of the subnet " + p.String() + " and not of a host in it")
-		case last(p):
+		case LastAddress(p):
 			return errors.New("is the broadcast address of the subnet " + p.Masked().String() + " and not of a host in it")
 		}
 	}
@@ -265,8 +265,8 @@ func unicast(a netip.Addr) error {
 	return nil
 }
 
-// last returns the highest address of an IPv4 subnet.
-func last(p netip.Prefix) netip.Addr {
+// LastAddress returns the highest address of an IPv4 subnet.
+func LastAddress(p netip.Prefix) netip.Addr {
 	b := p.Addr().As4()
 	for bit := p.Bits(); bit < 32; bit++ {
 		b[bit/8] |= 0x80 >> (bit % 8)

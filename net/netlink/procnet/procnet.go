@@ -48,8 +48,11 @@ func Net(s *netstack.Stack, f *netlink.Family, program inventory.Sockets) []File
 
 // line appends a line that is filled with spaces to a width, as seq_pad of Linux does.
 func line(b []byte, width int, format string, args ...any) []byte {
-	start := len(b)
-	b = fmt.Appendf(b, format, args...)
+	return pad(fmt.Appendf(b, format, args...), len(b), width)
+}
+
+// pad fills the line that begins at start up to a width, and ends it.
+func pad(b []byte, start, width int) []byte {
 	for len(b)-start < width {
 		b = append(b, ' ')
 	}

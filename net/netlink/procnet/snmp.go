@@ -12,7 +12,7 @@ import (
 )
 
 // A counter is a name and how often something has happened. The names are those of the files, which
-// follow RFC 4293 (IP), RFC 4293 (ICMP), RFC 4022 (TCP) and RFC 4113 (UDP).
+// follow RFC 4293 (IP and ICMP), RFC 4022 (TCP) and RFC 4113 (UDP).
 type counter struct {
 	name  string
 	value int64

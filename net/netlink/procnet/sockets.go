@@ -43,14 +43,6 @@ func ends(b []byte, s *inventory.Socket) []byte {
 	return fmt.Appendf(b, " %02X %08X:%08X %02X:%08X %08X %5d %8d", s.State, s.TxQueue, s.RxQueue, 0, 0, 0, 0, 0)
 }
 
-// pad fills the line that begins at start up to a width, and ends it.
-func pad(b []byte, start, width int) []byte {
-	for len(b)-start < width {
-		b = append(b, ' ')
-	}
-	return append(b, '\n')
-}
-
 // connections is tcp4_seq_show of net/ipv4/tcp_ipv4.c and tcp6_seq_show.
 func (p *source) connections(domain int) []byte {
 	title, width := title4, tcpWidth

@@ -14,18 +14,19 @@ import (
 	"github.com/goshawk-os/goshawk/net/netstack"
 )
 
-// settings returns files of one line each; value is asked for it when one is opened.
-func settings(names []string, value func(name string) string) []File {
-	files := make([]File, len(names))
-	for i, name := range names {
-		files[i] = File{name, func() []byte { return []byte(value(name) + "\n") }}
+// A setting is a file of one line.
+type setting struct{ name, value string }
+
+// settings returns the files of what read returns, which is called anew for each opening.
+//
+//go:noinline
+func settings(read func() []setting) []File {
+	list := read()
+	files := make([]File, len(list))
+	for i, s := range list {
+		files[i] = File{s.name, func() []byte { return []byte(read()[i].value + "\n") }}
 	}
 	return files
-}
-
-// option returns an option of TCP in o, zero if the stack does not have it.
-func option(s *netstack.Stack, o tcpip.GettableTransportProtocolOption) {
-	s.TransportProtocolOption(tcp.ProtocolNumber, o)
 }
 
 // flag returns 1 for true and 0 for false.
@@ -36,168 +37,129 @@ func flag(on bool) string {
 	return "0"
 }
 
-func decimal[T ~int | ~uint8 | ~uint16 | ~uint64 | ~int64](n T) string { return strconv.Itoa(int(n)) }
+// decimal is not inlined, nor is settings: it keeps images small.
+//
+//go:noinline
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
-func three(a, b, c int) string { return decimal(a) + "\t" + decimal(b) + "\t" + decimal(c) }
+func three(a, b, c int) string {
+	return decimal(uint64(a)) + "\t" + decimal(uint64(b)) + "\t" + decimal(uint64(c))
+}
 
 // Core returns files of /proc/sys/net/core (Documentation/admin-guide/sysctl/net.rst of Linux):
 // settings that servers look at, as the stack has them.
 func Core(s *netstack.Stack) []File {
-	return settings([]string{"rmem_default", "rmem_max", "wmem_default", "wmem_max"}, func(name string) string {
+	return settings(func() []setting {
 		var receive tcpip.ReceiveBufferSizeOption
 		var send tcpip.SendBufferSizeOption
 		s.Option(&receive)
 		s.Option(&send)
-		switch name {
-		case "rmem_default":
-			return decimal(receive.Default)
-		case "rmem_max":
-			return decimal(receive.Max)
-		case "wmem_default":
-			return decimal(send.Default)
+		return []setting{
+			{"rmem_default", decimal(uint64(receive.Default))}, {"rmem_max", decimal(uint64(receive.Max))},
+			{"wmem_default", decimal(uint64(send.Default))}, {"wmem_max", decimal(uint64(send.Max))},
 		}
-		return decimal(send.Max)
 	})
 }
 
 // IPv4 returns files of /proc/sys/net/ipv4 (Documentation/networking/ip-sysctl.rst of Linux).
 func IPv4(s *netstack.Stack) []File {
-	return settings([]string{
-		"conf/all/forwarding", "ip_default_ttl", "ip_forward", "ip_local_port_range", "ip_unprivileged_port_start", "ping_group_range",
-		"tcp_available_congestion_control", "tcp_congestion_control", "tcp_fastopen", "tcp_fin_timeout", "tcp_keepalive_intvl",
-		"tcp_keepalive_probes", "tcp_keepalive_time", "tcp_moderate_rcvbuf", "tcp_retries2", "tcp_rmem", "tcp_sack", "tcp_syn_retries",
-		"tcp_timestamps", "tcp_window_scaling", "tcp_wmem",
-	}, func(name string) string { return ipv4Setting(s, name) })
-}
-
-func ipv4Setting(s *netstack.Stack, name string) string {
-	switch name {
-	case "conf/all/forwarding", "ip_forward":
-		return flag(forwards(s, ipv4.ProtocolNumber))
-	case "ip_default_ttl":
+	return settings(func() []setting {
+		forwarding := flag(forwards(s, ipv4.ProtocolNumber))
 		var ttl tcpip.DefaultTTLOption
 		s.NetworkProtocolOption(ipv4.ProtocolNumber, &ttl)
-		return decimal(ttl)
-	case "ip_local_port_range":
 		low, high := s.PortRange()
-		return decimal(low) + "\t" + decimal(high)
-	case "ping_group_range":
-		return "0\t2147483647"
-	case "tcp_available_congestion_control":
-		var names tcpip.TCPAvailableCongestionControlOption
-		option(s, &names)
-		return string(names)
-	case "tcp_congestion_control":
-		var name tcpip.CongestionControlOption
-		option(s, &name)
-		return string(name)
-	case "tcp_fin_timeout":
-		var linger tcpip.TCPLingerTimeoutOption
-		option(s, &linger)
-		return decimal(time.Duration(linger) / time.Second)
-	case "tcp_keepalive_intvl":
-		return decimal(tcp.DefaultKeepaliveInterval / time.Second)
-	case "tcp_keepalive_probes":
-		return decimal(tcp.DefaultKeepaliveCount)
-	case "tcp_keepalive_time":
-		return decimal(tcp.DefaultKeepaliveIdle / time.Second)
-	case "tcp_moderate_rcvbuf":
-		var on tcpip.TCPModerateReceiveBufferOption
-		option(s, &on)
-		return flag(bool(on))
-	case "tcp_retries2":
-		var n tcpip.TCPMaxRetriesOption
-		option(s, &n)
-		return decimal(n)
-	case "tcp_rmem":
-		var o tcpip.TCPReceiveBufferSizeRangeOption
-		option(s, &o)
-		return three(o.Min, o.Default, o.Max)
-	case "tcp_sack":
-		var on tcpip.TCPSACKEnabled
-		option(s, &on)
-		return flag(bool(on))
-	case "tcp_syn_retries":
-		var n tcpip.TCPSynRetriesOption
-		option(s, &n)
-		return decimal(n)
-	case "tcp_timestamps", "tcp_window_scaling":
-		return "1"
-	case "tcp_wmem":
-		var o tcpip.TCPSendBufferSizeRangeOption
-		option(s, &o)
-		return three(o.Min, o.Default, o.Max)
-	}
-	return "0" // ip_unprivileged_port_start, tcp_fastopen
+		var o struct {
+			available tcpip.TCPAvailableCongestionControlOption
+			control   tcpip.CongestionControlOption
+			linger    tcpip.TCPLingerTimeoutOption
+			moderate  tcpip.TCPModerateReceiveBufferOption
+			retries   tcpip.TCPMaxRetriesOption
+			synTries  tcpip.TCPSynRetriesOption
+			sack      tcpip.TCPSACKEnabled
+			receive   tcpip.TCPReceiveBufferSizeRangeOption
+			send      tcpip.TCPSendBufferSizeRangeOption
+		}
+		for _, p := range []tcpip.GettableTransportProtocolOption{
+			&o.available, &o.control, &o.linger, &o.moderate, &o.retries, &o.synTries, &o.sack, &o.receive, &o.send,
+		} {
+			s.TransportProtocolOption(tcp.ProtocolNumber, p)
+		}
+		return []setting{
+			{"conf/all/forwarding", forwarding},
+			{"ip_default_ttl", decimal(uint64(ttl))},
+			{"ip_forward", forwarding},
+			{"ip_local_port_range", decimal(uint64(low)) + "\t" + decimal(uint64(high))},
+			{"ip_unprivileged_port_start", "0"},
+			{"ping_group_range", "0\t2147483647"},
+			{"tcp_available_congestion_control", string(o.available)},
+			{"tcp_congestion_control", string(o.control)},
+			{"tcp_fastopen", "0"},
+			{"tcp_fin_timeout", decimal(uint64(time.Duration(o.linger) / time.Second))},
+			{"tcp_keepalive_intvl", decimal(uint64(tcp.DefaultKeepaliveInterval / time.Second))},
+			{"tcp_keepalive_probes", decimal(tcp.DefaultKeepaliveCount)},
+			{"tcp_keepalive_time", decimal(uint64(tcp.DefaultKeepaliveIdle / time.Second))},
+			{"tcp_moderate_rcvbuf", flag(bool(o.moderate))},
+			{"tcp_retries2", decimal(uint64(o.retries))},
+			{"tcp_rmem", three(o.receive.Min, o.receive.Default, o.receive.Max)},
+			{"tcp_sack", flag(bool(o.sack))},
+			{"tcp_syn_retries", decimal(uint64(o.synTries))},
+			{"tcp_timestamps", "1"},
+			{"tcp_window_scaling", "1"},
+			{"tcp_wmem", three(o.send.Min, o.send.Default, o.send.Max)},
+		}
+	})
 }
 
 // IPv6 returns files of /proc/sys/net/ipv6.
 func IPv6(s *netstack.Stack) []File {
-	return settings([]string{"bindv6only", "conf/all/disable_ipv6", "conf/all/forwarding", "conf/default/disable_ipv6"}, func(name string) string {
-		return flag(name == "conf/all/forwarding" && forwards(s, ipv6.ProtocolNumber))
+	return settings(func() []setting {
+		return []setting{
+			{"bindv6only", "0"}, {"conf/all/disable_ipv6", "0"}, {"conf/default/disable_ipv6", "0"},
+			{"conf/all/forwarding", flag(forwards(s, ipv6.ProtocolNumber))},
+		}
 	})
 }
 
 // Link returns the files of /sys/class/net/NAME for a link.
 func Link(l *netstack.Link) []File {
-	return settings([]string{
-		"addr_assign_type", "addr_len", "address", "broadcast", "carrier", "dev_id", "dormant", "flags", "ifindex", "iflink", "link_mode",
-		"mtu", "operstate", "tx_queue_len", "type",
-		"statistics/collisions", "statistics/multicast", "statistics/rx_bytes", "statistics/rx_dropped", "statistics/rx_errors",
-		"statistics/rx_packets", "statistics/tx_bytes", "statistics/tx_dropped", "statistics/tx_errors", "statistics/tx_packets",
-	}, func(name string) string { return linkSetting(l, name) })
-}
-
-func linkSetting(l *netstack.Link, name string) string {
-	d := inventory.Describe(l)
-	n := uint64(0) // as of addr_assign_type, dormant, link_mode, statistics/collisions
-	switch s := &d.Statistics; name {
-	case "address":
-		return tcpip.LinkAddress(d.Address).String()
-	case "broadcast":
-		return tcpip.LinkAddress(d.Broadcast).String()
-	case "dev_id":
-		return "0x0"
-	case "flags": // without those that Linux computes for others only
-		return "0x" + strconv.FormatUint(uint64(d.Flags&^(unix.IFF_RUNNING|unix.IFF_LOWER_UP)), 16)
-	case "operstate":
-		switch d.OperState { // RFC2863 states of net/core/net-sysfs.c
+	return settings(func() []setting {
+		d := inventory.Describe(l)
+		s := &d.Statistics
+		state := "unknown" // the names are those of net/core/net-sysfs.c
+		switch d.OperState {
 		case inventory.OperDown:
-			return "down"
+			state = "down"
 		case inventory.OperUp:
-			return "up"
+			state = "up"
 		}
-		return "unknown"
-	case "addr_len":
-		n = uint64(len(d.Address))
-	case "carrier":
-		n = uint64(d.Flags & unix.IFF_LOWER_UP / unix.IFF_LOWER_UP)
-	case "ifindex", "iflink":
-		n = uint64(d.Index)
-	case "mtu":
-		n = uint64(d.MTU)
-	case "tx_queue_len":
-		n = inventory.SendQueue
-	case "type":
-		n = uint64(d.Type)
-	case "statistics/multicast":
-		n = s.Multicast
-	case "statistics/rx_bytes":
-		n = s.RxBytes
-	case "statistics/rx_dropped":
-		n = s.RxDropped
-	case "statistics/rx_errors":
-		n = s.RxErrors
-	case "statistics/rx_packets":
-		n = s.RxPackets
-	case "statistics/tx_bytes":
-		n = s.TxBytes
-	case "statistics/tx_dropped":
-		n = s.TxDropped
-	case "statistics/tx_errors":
-		n = s.TxErrors
-	case "statistics/tx_packets":
-		n = s.TxPackets
-	}
-	return decimal(n)
+		// Without those that Linux computes for others only.
+		flags := "0x" + strconv.FormatUint(uint64(d.Flags&^(unix.IFF_RUNNING|unix.IFF_LOWER_UP)), 16)
+		return []setting{
+			{"addr_assign_type", "0"},
+			{"addr_len", decimal(uint64(len(d.Address)))},
+			{"address", tcpip.LinkAddress(d.Address).String()},
+			{"broadcast", tcpip.LinkAddress(d.Broadcast).String()},
+			{"carrier", flag(d.Flags&unix.IFF_LOWER_UP != 0)},
+			{"dev_id", "0x0"},
+			{"dormant", "0"},
+			{"flags", flags},
+			{"ifindex", decimal(uint64(d.Index))},
+			{"iflink", decimal(uint64(d.Index))},
+			{"link_mode", "0"},
+			{"mtu", decimal(uint64(d.MTU))},
+			{"operstate", state},
+			{"tx_queue_len", decimal(inventory.SendQueue)},
+			{"type", decimal(uint64(d.Type))},
+			{"statistics/collisions", decimal(s.Collisions)},
+			{"statistics/multicast", decimal(s.Multicast)},
+			{"statistics/rx_bytes", decimal(s.RxBytes)},
+			{"statistics/rx_dropped", decimal(s.RxDropped)},
+			{"statistics/rx_errors", decimal(s.RxErrors)},
+			{"statistics/rx_packets", decimal(s.RxPackets)},
+			{"statistics/tx_bytes", decimal(s.TxBytes)},
+			{"statistics/tx_dropped", decimal(s.TxDropped)},
+			{"statistics/tx_errors", decimal(s.TxErrors)},
+			{"statistics/tx_packets", decimal(s.TxPackets)},
+		}
+	})
 }

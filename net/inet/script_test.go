@@ -37,10 +37,8 @@ func compare(t *testing.T, scenarios []scenario) {
 func tell(m machine, run func(s *script)) []string {
 	s := &script{m: m, fds: make(map[string]fd)}
 	defer func() {
-		for _, name := range s.order {
-			if f := s.fds[name]; f != nil {
-				f.close()
-			}
+		for _, f := range s.open {
+			f.close()
 		}
 	}()
 	run(s)
@@ -52,20 +50,21 @@ type script struct {
 	m     machine
 	log   []string
 	fds   map[string]fd
-	order []string
+	open  []fd // each once, also those whose name another one has by now
 	ports []namedPort
 }
 
 type namedPort struct {
-	port uint16
-	name string
+	port   uint16
+	stream bool // the numbers of TCP and UDP are apart
+	name   string
 }
 
 func (s *script) say(format string, a ...any) { s.log = append(s.log, fmt.Sprintf(format, a...)) }
 
 func (s *script) add(name string, f fd) {
 	s.fds[name] = f
-	s.order = append(s.order, name)
+	s.open = append(s.open, f)
 }
 
 const (
@@ -102,14 +101,22 @@ func eventList(mask uint32) string {
 // learn gives the port of a socket its name.
 func (s *script) learn(name string) {
 	if f := s.fds[name]; f != nil {
-		if a, e := f.local(); e == 0 && len(a) >= 4 && port(a) != 0 && !slices.ContainsFunc(s.ports, func(p namedPort) bool { return p.port == port(a) }) {
-			s.ports = append(s.ports, namedPort{port(a), name})
+		stream := s.stream(name)
+		if a, e := f.local(); e == 0 && len(a) >= 4 && port(a) != 0 &&
+			!slices.ContainsFunc(s.ports, func(p namedPort) bool { return p.port == port(a) && p.stream == stream }) {
+			s.ports = append(s.ports, namedPort{port(a), stream, name})
 		}
 	}
 }
 
-// text returns a struct sockaddr as text, with names for ports.
-func (s *script) text(a []byte) string {
+// stream reports whether a socket is one of SOCK_STREAM.
+func (s *script) stream(name string) bool {
+	v, _ := s.fds[name].getOption(syscall.SOL_SOCKET, syscall.SO_TYPE, 4)
+	return len(v) == 4 && binary.NativeEndian.Uint32(v) == streams
+}
+
+// text returns a struct sockaddr of the socket name or of a peer of it as text, with names for ports.
+func (s *script) text(name string, a []byte) string {
 	if len(a) < 8 {
 		return fmt.Sprintf("%d bytes", len(a))
 	}
@@ -124,9 +131,9 @@ func (s *script) text(a []byte) string {
 	default:
 		return fmt.Sprintf("%d bytes of family %d", len(a), binary.NativeEndian.Uint16(a))
 	}
-	p := fmt.Sprint(port(a))
+	p, stream := fmt.Sprint(port(a)), s.stream(name)
 	for _, n := range s.ports {
-		if n.port == port(a) {
+		if n.port == port(a) && n.stream == stream {
 			p = "port of " + n.name
 		}
 	}
@@ -191,7 +198,7 @@ func (s *script) accept(listener, name string) {
 		return
 	}
 	s.add(name, f)
-	s.say("accept %s: %s from %s", listener, name, s.text(a))
+	s.say("accept %s: %s from %s", listener, name, s.text(name, a))
 }
 
 func (s *script) names(name string) {
@@ -199,10 +206,10 @@ func (s *script) names(name string) {
 	b, f := s.fds[name].peer()
 	local, peer := errorName(e), errorName(f)
 	if e == 0 {
-		local = s.text(a)
+		local = s.text(name, a)
 	}
 	if f == 0 {
-		peer = s.text(b)
+		peer = s.text(name, b)
 	}
 	s.say("%s is %s, its peer %s", name, local, peer)
 }
@@ -224,9 +231,10 @@ func (s *script) shutdown(name string, how int) {
 }
 
 func (s *script) close(name string) {
-	s.fds[name].close()
+	closed := s.fds[name]
+	closed.close()
 	s.fds[name] = nil
-	s.order = slices.DeleteFunc(s.order, func(n string) bool { return n == name })
+	s.open = slices.DeleteFunc(s.open, func(f fd) bool { return f == closed })
 	s.say("close %s", name)
 }
 
@@ -286,7 +294,7 @@ func (s *script) receive(name string, size, control, flags int) {
 	}
 	from := "nobody"
 	if len(m.name) > 0 {
-		from = s.text(m.name)
+		from = s.text(name, m.name)
 	}
 	s.say("receive %s: %d %q from %s, flags %#x", name, n, m.data[:min(n, size)], from, m.flags&^syscall.MSG_CMSG_CLOEXEC)
 	for b := m.control; ; {

@@ -42,7 +42,7 @@ var udpControlScenarios = []scenario{
 					break
 				}
 				if kind == unix.IP_RECVORIGDSTADDR {
-					s.say("  %d %d: %s", level, kind, s.text(data))
+					s.say("  %d %d: %s", level, kind, s.text("b", data))
 				} else {
 					s.say("  %d %d: %v", level, kind, data)
 				}

@@ -7,6 +7,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/goshawk-os/goshawk/net/socket"
+	"github.com/goshawk-os/goshawk/net/stackroom"
 )
 
 // Read implements socket.Socket.
@@ -17,6 +18,7 @@ func (t *stream) Read(p []byte) (int, syscall.Errno) {
 	if len(p) == 0 {
 		return 0, 0
 	}
+	stackroom.Grow()
 	s := sink{p: p}
 	return t.read(&s, len(p), false)
 }
@@ -93,6 +95,7 @@ func (t *stream) failed(e *tcp.Endpoint, err tcpip.Error) syscall.Errno {
 
 // Write implements socket.Socket.
 func (t *stream) Write(p []byte) (int, syscall.Errno) {
+	stackroom.Grow()
 	s := newSource(p)
 	n, err := t.write(s, tcpip.WriteOptions{Atomic: true})
 	s.release()

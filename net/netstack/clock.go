@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/goshawk-os/goshawk/net/stackroom"
 )
 
 // clock is gVisor's clock over the machine's own, without a detour through calendar time: TCP reads it
@@ -16,4 +18,12 @@ type clock struct {
 // NowMonotonic implements tcpip.Clock.
 func (c *clock) NowMonotonic() tcpip.MonotonicTime {
 	return tcpip.MonotonicTime{}.Add(time.Duration(c.nanotime()))
+}
+
+// AfterFunc implements tcpip.Clock.
+func (c *clock) AfterFunc(d time.Duration, f func()) tcpip.Timer {
+	return c.Clock.AfterFunc(d, func() {
+		stackroom.Grow()
+		f()
+	})
 }

@@ -185,6 +185,13 @@ var moduleEdits = []edit{
 		New:  "\treturn false\n",
 	},
 	{
+		// Anyone may send ICMP errors to a socket that asks for them and does not
+		// read them. Linux bounds them by SO_RCVBUF.
+		File: "gvisor.dev/gvisor/pkg/tcpip/socketops.go",
+		Old:  "\tso.errQueue.PushBack(err)\n",
+		New:  "\tif so.errQueue.Len() < 64 {\n\t\tso.errQueue.PushBack(err)\n\t}\n",
+	},
+	{
 		// The compiler knows no such directive, and says so of the standard
 		// library's packages only.
 		File: "gvisor.dev/gvisor/pkg/sync/locking/lockdep_norace.go",

@@ -93,3 +93,18 @@ func TestTimeWaitIsBounded(t *testing.T) {
 		return n == limit
 	}, 5*time.Second, 10*time.Millisecond)
 }
+
+func TestErrorQueueIsBounded(t *testing.T) {
+	s := New(Options{})
+	t.Cleanup(s.Destroy)
+	onlyEdited(t, s)
+	var o tcpip.SocketOptions
+	for range 1000 {
+		o.QueueErr(&tcpip.SockError{})
+	}
+	queued := 0
+	for o.DequeueErr() != nil {
+		queued++
+	}
+	assert.Equal(t, 64, queued)
+}

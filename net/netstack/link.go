@@ -39,11 +39,12 @@ type linkEndpoint interface {
 	setPromiscuous(on bool) error
 }
 
-// create makes l a NIC of gVisor's stack and registers it. The link is up.
+// create makes l a NIC of gVisor's stack and registers it. The link is up, but lo is to be enabled when it is
+// configured.
 func (s *Stack) create(l *Link, e linkEndpoint) tcpip.Error {
 	l.endpoint = e
 	l.up.Store(true)
-	err := s.CreateNICWithOptions(tcpip.NICID(l.index), e, stack.NICOptions{Name: l.name})
+	err := s.CreateNICWithOptions(tcpip.NICID(l.index), e, stack.NICOptions{Name: l.name, Disabled: l.loopback})
 	if err != nil {
 		return err
 	}

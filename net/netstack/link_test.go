@@ -166,3 +166,13 @@ func TestLoopback(t *testing.T) {
 }
 
 var _ net.Conn = (*gonet.TCPConn)(nil)
+
+// TestLoopbackIsQuiet waits for longer than a host waits before it asks for routers (RFC 4861, section 6.3.7).
+func TestLoopbackIsQuiet(t *testing.T) {
+	t.Parallel()
+	s := New(Options{})
+	t.Cleanup(s.Destroy)
+	time.Sleep(1100 * time.Millisecond)
+	assert.Zero(t, s.Stats().ICMP.V6.PacketsSent.RouterSolicit.Value())
+	assert.NoError(t, s.Link(Loopback).SetPromiscuous(true))
+}

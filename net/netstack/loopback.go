@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"errors"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -80,7 +79,8 @@ func (e *loopback) statistics() (s Statistics) {
 
 func (*loopback) largestMTU() int { return loopbackMTU }
 
-func (*loopback) setPromiscuous(bool) error { return errors.ErrUnsupported }
+// setPromiscuous has nothing to do: nothing is for others.
+func (*loopback) setPromiscuous(bool) error { return nil }
 
 // noHeader is the part of a link without addresses and headers of its own.
 type noHeader struct{}

@@ -149,7 +149,13 @@ func (s *Stack) addLoopback() {
 	must(s.create(l, newLoopback(l)))
 	ip6, err := s.GetNetworkEndpoint(Loopback, header.IPv6ProtocolNumber)
 	must(err)
-	ip6.(stack.DuplicateAddressDetector).SetDADConfigurations(stack.DADConfigurations{}) // nobody else is there
+	// Nobody else is there: no duplicates, no routers.
+	ip6.(stack.DuplicateAddressDetector).SetDADConfigurations(stack.DADConfigurations{})
+	ndp := ip6.(ipv6.NDPEndpoint)
+	alone := ndp.NDPConfigurations()
+	alone.HandleRAs, alone.MaxRtrSolicitations = ipv6.HandlingRAsDisabled, 0
+	ndp.SetNDPConfigurations(alone)
+	must(s.EnableNIC(Loopback))
 	for _, a := range []tcpip.ProtocolAddress{
 		{Protocol: header.IPv4ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: header.IPv4Loopback, PrefixLen: 8}},
 		{Protocol: header.IPv6ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128}},

@@ -37,6 +37,9 @@ const (
 	countedTime = 3 * time.Second
 )
 
+// linkSettles is when both ends of a new link have stopped to ask for routers and to announce their addresses.
+const linkSettles = 15 * time.Second
+
 var loads = []int{1, 16, 64, 256} // numbers of connections
 
 // network measures the server on all links.
@@ -113,10 +116,10 @@ func (b *bench) serverBoot(l link) (table, error) {
 		}
 		t.row("guest entry to first 200", "instructions", "≤ 5,000,000").add(g, float64(served.Instructions-entry.Instructions))
 		if !b.short {
-			const settle, measure = 3 * time.Second, 10 * time.Second
-			time.Sleep(settle + measure + 2*time.Second)
+			const measure = 10 * time.Second
+			time.Sleep(linkSettles + measure + 2*time.Second)
 			s.messages.mu.Lock()
-			rate, err := idleRate(served.Time, s.messages.ticks, settle, measure)
+			rate, err := idleRate(served.Time, s.messages.ticks, linkSettles, measure)
 			s.messages.mu.Unlock()
 			if err != nil {
 				return t, fmt.Errorf("%s: %w", g.system, err)

@@ -60,18 +60,16 @@ func (b *bench) profileProgram(w io.Writer) error {
 			return err
 		}
 		title := "idle, " + plural(cpus, "CPU")
-		if err := rankIdle(w, title, g, sections, r.ticks, r.marks[markMain].Time, idleTime); err != nil {
+		if err := rankIdle(w, title, g, sections, r.ticks, r.marks[markMain].Time.Add(3*time.Second), r.marks[markMain].Time.Add(idleTime-time.Second)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rankIdle ranks what a guest executes in the ticks that are neither next to asleep, when its program
-// begins to wait, nor next to the end, idleTime later.
-func rankIdle(w io.Writer, title string, g *guest, sections []plugin.Section, ticks []plugin.Mark, asleep time.Time, idleTime time.Duration) error {
+// rankIdle ranks what a guest executes in the ticks between two times, at which its program waits.
+func rankIdle(w io.Writer, title string, g *guest, sections []plugin.Section, ticks []plugin.Mark, begin, end time.Time) error {
 	total, counted := make(map[uint64]uint64), 0
-	begin, end := asleep.Add(3*time.Second), asleep.Add(idleTime-time.Second)
 	for _, s := range sections {
 		if s.Mark != "tick" {
 			continue
@@ -149,7 +147,7 @@ func (b *bench) profileServer(w io.Writer) error {
 
 // profileIdleServer ranks what the HTTP server executes when nobody asks it.
 func (b *bench) profileIdleServer(w io.Writer, g *guest, l link, settings plugin.Settings) error {
-	const idleTime = 15 * time.Second
+	const measure = 10 * time.Second
 	settings.Every = time.Second
 	s, err := b.serve(g, l, countedLimit, []string{"first"}, append(b.plugin.Options(settings), qemu.Memory(serverMemory))...)
 	if err != nil {
@@ -159,7 +157,7 @@ func (b *bench) profileIdleServer(w io.Writer, g *guest, l link, settings plugin
 	if err != nil {
 		return err
 	}
-	time.Sleep(idleTime)
+	time.Sleep(linkSettles + measure)
 	if err := s.stop(); err != nil {
 		return err
 	}
@@ -169,7 +167,7 @@ func (b *bench) profileIdleServer(w io.Writer, g *guest, l link, settings plugin
 	}
 	s.messages.mu.Lock()
 	defer s.messages.mu.Unlock()
-	return rankIdle(w, "HTTP server, "+l.name+", idle", g, sections, s.messages.ticks, served.Time, idleTime)
+	return rankIdle(w, "HTTP server, "+l.name+", idle", g, sections, s.messages.ticks, served.Time.Add(linkSettles), served.Time.Add(linkSettles+measure))
 }
 
 // readProfile returns the sections of a profile.

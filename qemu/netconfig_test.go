@@ -1,6 +1,7 @@
 package qemu_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -235,4 +236,76 @@ func TestNetPortInUse(t *testing.T) {
 	var port *qemu.PortError
 	require.ErrorAs(t, err, &port)
 	assert.ErrorContains(t, err, fmt.Sprintf("tcp port %d of 127.0.0.1 is in use by another program", port.Forward.Host.Port()))
+}
+
+// TestNetTime has a time server of the test's own tell the guest an hour of next year.
+func TestNetTime(t *testing.T) {
+	nic, accept := newWire(t)
+	nic.Config = wireConfig + ",ntp=" + peerAddr
+	n := startProgram(t, build(t, "./guest/netd").image, qemu.Network(nic))
+	peer := newPeer(t, accept())
+	at := time.Now().Add(365 * 24 * time.Hour)
+	packets, err := peer.ListenPacket(netip.MustParseAddrPort(peerAddr + ":123"))
+	require.NoError(t, err)
+	defer packets.Close()
+	go serveTime(packets, at)
+	n.prints("ready\n")
+	n.url = "http://" + guestAddr
+	n.client = http.Client{Transport: &http.Transport{DialContext: peer.DialContext}, Timeout: time.Minute}
+	defer n.client.CloseIdleConnections()
+	assert.EventuallyWithT(t, func(c *assert.CollectT) {
+		text, err := n.call("clock", "")
+		require.NoError(c, err)
+		now, err := time.Parse(time.RFC3339, text)
+		require.NoError(c, err)
+		assert.WithinDuration(c, at, now, 5*time.Minute)
+	}, time.Minute, 100*time.Millisecond)
+}
+
+// serveTime answers as an NTP server of stratum 1 whose clock shows at now (RFC 5905, section 7.3).
+func serveTime(c net.PacketConn, at time.Time) {
+	start := time.Now()
+	buf := make([]byte, 512)
+	for {
+		n, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		if n < 48 || buf[0]&7 != 3 { // mode: client
+			continue
+		}
+		since1900 := at.Add(time.Since(start)).Sub(time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)) + 2208988800*time.Second
+		stamp := uint64(since1900/time.Second)<<32 | uint64(since1900%time.Second)<<32/1e9
+		answer := make([]byte, 48)
+		answer[0], answer[1], answer[2], answer[3] = 4<<3|4, 1, 6, 0xec // version, mode server; stratum, poll, precision
+		copy(answer[12:], "TEST")
+		binary.BigEndian.PutUint64(answer[16:], stamp-1<<32)
+		copy(answer[24:32], buf[40:48])
+		binary.BigEndian.PutUint64(answer[32:], stamp)
+		binary.BigEndian.PutUint64(answer[40:], stamp)
+		c.WriteTo(answer, from)
+	}
+}
+
+// TestNetPacketSocket has a program in the guest see frames of both directions by AF_PACKET.
+func TestNetPacketSocket(t *testing.T) {
+	n, peer := onWire(t, relay.Faults{})
+	echo, err := peer.ListenPacket(netip.MustParseAddrPort(peerAddr + ":7"))
+	require.NoError(t, err)
+	defer echo.Close()
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := echo.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			echo.WriteTo(buf[:n], from)
+		}
+	}()
+	text, err := n.call("capture", peerAddr+":7")
+	require.NoError(t, err)
+	const headers = 14 + 20 + 8
+	assert.Regexp(t, fmt.Sprintf(`^from us: %[1]d more bytes, ethertype 0x0800, from %[2]v\nto us: %[1]d more bytes, ethertype 0x0800, from [0-9a-f:]{17}\n$`,
+		headers, guestMAC), text)
 }

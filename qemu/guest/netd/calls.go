@@ -56,6 +56,8 @@ var calls = map[string]func(ctx context.Context, argument string) (string, error
 		defer c.Close()
 		return c.LocalAddr().String() + "\n", nil
 	},
+	"clock":   func(context.Context, string) (string, error) { return time.Now().UTC().Format(time.RFC3339), nil },
+	"capture": capture,
 	"listen": func(_ context.Context, address string) (string, error) {
 		l, err := net.Listen("tcp", address)
 		if err != nil {

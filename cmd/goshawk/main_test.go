@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as its users do: testdata/*.txtar, in the language of
 // https://pkg.go.dev/github.com/rogpeppe/go-internal/testscript with "listen VAR", which occupies a
-// TCP port and sets VAR to it, "port VAR", which finds a free one, "get URL", and the condition [root].
+// TCP port and sets VAR to it, "port VAR", which finds a free one, "get URL", "stop URL", and the condition [root].
 func TestScripts(t *testing.T) {
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
@@ -52,7 +54,8 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"get": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(get(ts.Stdout(), args[0])) },
+			"get":  func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(get(ts.Stdout(), args[0])) },
+			"stop": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(stop(args[0])) },
 			"port": func(ts *testscript.TestScript, _ bool, args []string) {
 				addr, err := qemu.FreePort("tcp", netip.MustParseAddr("127.0.0.1"))
 				ts.Check(err)
@@ -70,10 +73,11 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// client gives up early: QEMU takes connections before the guest does, and then lets them wait for seconds.
+var client = http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+
 // get writes what a URL gives as soon as somebody answers there.
 func get(w io.Writer, url string) error {
-	// QEMU takes connections before the guest does, and then lets them wait for seconds.
-	client := http.Client{Timeout: 500 * time.Millisecond}
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := client.Get(url)
 		if err == nil {
@@ -83,6 +87,21 @@ func get(w io.Writer, url string) error {
 		}
 		if time.Since(start) > time.Minute {
 			return err
+		}
+	}
+}
+
+// stop asks for a URL that ends the server until nobody listens there, whether or not an answer comes.
+func stop(url string) error {
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := client.Get(url)
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return nil
+		case time.Since(start) > time.Minute:
+			return fmt.Errorf("%s: it does not stop: %w", url, err)
+		case err == nil:
+			resp.Body.Close()
 		}
 	}
 }

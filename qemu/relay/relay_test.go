@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func through(t *testing.T, f Faults, n int) ([][]byte, Counts) {
 	right, b := wire()
 	r := Join(left, right, f, Faults{})
 	arrived := make(chan [][]byte)
+	var received atomic.Uint64
 	go func() {
 		var frames [][]byte
 		for {
@@ -44,6 +46,7 @@ func through(t *testing.T, f Faults, n int) ([][]byte, Counts) {
 				return
 			}
 			frames = append(frames, p[:n])
+			received.Add(1)
 		}
 	}()
 	for i := range n {
@@ -52,8 +55,11 @@ func through(t *testing.T, f Faults, n int) ([][]byte, Counts) {
 		require.NoError(t, a.WriteFrame(frame))
 	}
 	counts := func() Counts { c, _ := r.Counts(); return c }
-	require.Eventually(t, func() bool { return counts().Frames == uint64(n) }, 10*time.Second, time.Millisecond)
-	time.Sleep(2 * reorderTime) // a frame that was held back
+	require.Eventually(t, func() bool {
+		c := counts()
+		return c.Frames == uint64(n) && received.Load() == c.Frames-c.Lost+c.Duplicated
+	}, 10*time.Second, time.Millisecond)
+	time.Sleep(2 * reorderTime) // for a frame too many
 	require.NoError(t, r.Close())
 	return <-arrived, counts()
 }

@@ -33,19 +33,18 @@ var guestStd = []string{
 // may import: those at or below the paths named. The longest path counts
 // (docs/design.md, sections 2 and 9).
 var arrows = map[string][]string{
-	"arch":          {"arch"},
-	"fs":            {"fs"},
-	"kernel":        {"arch", "kernel/cmdline", "kernel/machine", "kernel/nucleus"},
-	"kernel/linux":  {"arch", "fs", "kernel", "net/socket", "net/unix"},
-	"net/socket":    {},
-	"net/stackroom": {},
-	"net/unix":      {"fs", "net/socket"},
-	"drivers":       {"arch", "drivers", "fs", "kernel"},
-	"boot":          {"arch", "boot/devices", "drivers", "fs", "kernel", "net/unix"},
+	"arch":         {"arch"},
+	"fs":           {"fs"},
+	"kernel":       {"arch", "kernel/cmdline", "kernel/machine", "kernel/nucleus"},
+	"kernel/linux": {"arch", "fs", "kernel", "net/socket", "net/unix"},
+	"net/socket":   {},
+	"net/unix":     {"fs", "net/socket"},
+	"drivers":      {"arch", "drivers", "fs", "kernel"},
+	"boot":         {"arch", "boot/devices", "drivers", "fs", "kernel", "net/unix"},
 
 	"net/configure": {"net/configure"},
-	"net/inet":      {"net/socket", "net/stackroom"},
-	"net/netstack":  {"net/stackroom"},
+	"net/inet":      {"net/socket", "kernel/stackroom"},
+	"net/netstack":  {"kernel/stackroom"},
 	"net/netlink":   {"net/netlink", "net/netstack", "net/socket"},
 	"boot/network":  {"arch", "boot", "drivers", "fs", "kernel", "net"},
 }

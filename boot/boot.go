@@ -10,6 +10,7 @@ import (
 
 	"github.com/goshawk-os/goshawk/kernel/linux"
 	"github.com/goshawk-os/goshawk/kernel/nucleus"
+	"github.com/goshawk-os/goshawk/kernel/stackroom"
 )
 
 func init() { startKernel() }
@@ -23,6 +24,7 @@ var once sync.Once
 func startKernel() { once.Do(start) }
 
 func start() {
+	stackroom.GrowProgram()
 	o := readOptions(nucleus.CommandLine())
 	total, _ := nucleus.MemInfo()
 

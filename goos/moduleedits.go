@@ -185,6 +185,13 @@ var moduleEdits = []edit{
 		New:  "\treturn false\n",
 	},
 	{
+		// A few secrets of some bytes are all that is read, and twice 4 KiB were
+		// generated for them.
+		File: "gvisor.dev/gvisor/pkg/rand/rand_linux.go",
+		Old:  "bufio.NewReader(&reader{})",
+		New:  "bufio.NewReaderSize(&reader{}, 128)",
+	},
+	{
 		// Anyone may send ICMP errors to a socket that asks for them and does not
 		// read them. Linux bounds them by SO_RCVBUF.
 		File: "gvisor.dev/gvisor/pkg/tcpip/socketops.go",

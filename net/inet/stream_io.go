@@ -6,8 +6,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"github.com/goshawk-os/goshawk/kernel/stackroom"
 	"github.com/goshawk-os/goshawk/net/socket"
-	"github.com/goshawk-os/goshawk/net/stackroom"
 )
 
 // Read implements socket.Socket.

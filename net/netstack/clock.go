@@ -5,7 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 
-	"github.com/goshawk-os/goshawk/net/stackroom"
+	"github.com/goshawk-os/goshawk/kernel/stackroom"
 )
 
 // clock is gVisor's clock over the machine's own, without a detour through calendar time: TCP reads it

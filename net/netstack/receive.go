@@ -10,6 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/stack/gro"
+
+	"github.com/goshawk-os/goshawk/kernel/stackroom"
 )
 
 const (
@@ -75,6 +77,7 @@ func (r *pair) start() {
 // ends soon, and after a poll that received several frames, since those who got them are about to
 // answer. They run first, and then this goroutine again, before it waits.
 func (r *pair) run() {
+	stackroom.Grow()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for again := false; !r.closed; {

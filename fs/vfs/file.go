@@ -437,7 +437,6 @@ func (f *File) Lend(off int64, n int, use func(parts [][]byte)) bool {
 	if !ok || off < 0 || n < 0 {
 		return false
 	}
-	l.Lend(off, n, use)
-	f.transferred(n, syscall.IN_ACCESS)
+	f.transferred(l.Lend(off, n, use), syscall.IN_ACCESS)
 	return true
 }

@@ -199,8 +199,9 @@ type Viewer interface {
 // A Lender is a Content whose bytes can be used in place for a moment.
 type Lender interface {
 	// Lend calls use, once, with up to n bytes from off on, in parts; with none at or behind the end.
-	// The content cannot change meanwhile: use neither waits nor uses a file, and keeps nothing.
-	Lend(off int64, n int, use func(parts [][]byte))
+	// The content cannot change meanwhile: use neither waits nor uses a file, and keeps nothing. Lend
+	// returns how many bytes these were.
+	Lend(off int64, n int, use func(parts [][]byte)) int
 }
 
 // A Syncer is an inode that has something to write back.

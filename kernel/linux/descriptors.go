@@ -2,6 +2,7 @@ package linux
 
 import (
 	"syscall"
+	"unsafe"
 
 	"github.com/goshawk-os/goshawk/fs/abi"
 	"github.com/goshawk-os/goshawk/fs/vfs"
@@ -182,11 +183,7 @@ func sysIoctl(a args) (uintptr, syscall.Errno) {
 	if f.Flags()&abi.O_PATH != 0 {
 		return 0, syscall.EBADF
 	}
-	request := uintptr(a.uint32(1))
-	if _, ok := f.Handle().(*socketFile); ok && request == fioNRead {
-		return 0, errno(f.Ioctl(uint(request), a.p[2]))
-	}
-	switch request {
+	switch request := uintptr(a.uint32(1)); request {
 	case fioClex, fioNClex:
 		process.files.setCloseOnExec(a.int(0), a.int(0), request == fioClex)
 		return 0, 0
@@ -236,6 +233,10 @@ func pending(f *vfs.File) (int64, syscall.Errno) {
 		return int64(o.pending()), 0
 	case *inotify:
 		return int64(o.pending()), 0
+	case *socketFile:
+		var n int32
+		err := o.socket.Ioctl(fioNRead, unsafe.Pointer(hidden(&n)))
+		return int64(n), err
 	}
 	return 0, syscall.ENOTTY
 }

@@ -13,9 +13,9 @@
 //
 // # Waiting
 //
-// The operations of a descriptor's object never wait: they answer EAGAIN. Waiting is in one place,
-// await, on top of the object's readiness, which the object pushes to its wait queue. The runtime's
-// poller, epoll, poll and select stand on the same queue.
+// The operations of a descriptor's object never wait: they answer EAGAIN. Waiting is in await,
+// and for the calls on sockets in retry, on top of the readiness that the object pushes to its wait
+// queue. The runtime's poller, epoll, poll and select stand on the same queue.
 package linux
 
 import (
@@ -47,10 +47,11 @@ const (
 
 // call is an entry of the call table.
 type call struct {
-	name string
-	do   handler
-	ptrs uint8 // bit i set: argument i is a pointer
-	raw  bool  // a call of the runtime's seam, which the nucleus carries out
+	name   string
+	do     handler
+	socket socketHandler // in place of do: a call on a socket
+	ptrs   uint8         // bit i set: argument i is a pointer
+	raw    bool          // a call of the runtime's seam, which the nucleus carries out
 	level
 	note string // for docs/syscalls.md
 }
@@ -93,7 +94,7 @@ func dispatch(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr) {
 	if c.raw {
 		return raw(num, a1, a2, a3, a4, a5, a6)
 	}
-	if c.do == nil {
+	if c.do == nil && c.socket == nil {
 		return unsupported(num)
 	}
 	a := args{n: [6]uintptr{a1, a2, a3, a4, a5, a6}}
@@ -102,6 +103,9 @@ func dispatch(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr) {
 			a.p[i] = pointer(a.n[i])
 			a.n[i] = 0
 		}
+	}
+	if c.socket != nil {
+		return onSocket(c.socket, a)
 	}
 	r, e := c.do(a)
 	if e != 0 {

@@ -8,21 +8,21 @@ import (
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
 
+// sysRead and sysWrite are for what quick leaves: no bytes, or no memory for them.
 func sysRead(a args) (uintptr, syscall.Errno) {
-	f, err := process.files.get(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
-	p, err := a.bytes(1, 2)
-	if err != 0 {
-		return 0, err
-	}
-	n, e := f.Read(p)
-	return uintptr(n), errno(e)
+	return onBytes(&a, func(f *vfs.File, p []byte, _ int64) (int, error) { return f.Read(p) })
 }
 
 func sysWrite(a args) (uintptr, syscall.Errno) {
+	return onBytes(&a, func(f *vfs.File, p []byte, _ int64) (int, error) { return f.Write(p) })
+}
+
+func sysPread(a args) (uintptr, syscall.Errno)  { return onBytes(&a, (*vfs.File).Pread) }
+func sysPwrite(a args) (uintptr, syscall.Errno) { return onBytes(&a, (*vfs.File).Pwrite) }
+
+// onBytes has do carried out on the file of argument 0 with the memory of arguments 1 and 2, at the
+// offset in argument 3.
+func onBytes(a *args, do func(f *vfs.File, p []byte, offset int64) (int, error)) (uintptr, syscall.Errno) {
 	f, err := process.files.get(a.int(0))
 	if err != 0 {
 		return 0, err
@@ -32,7 +32,7 @@ func sysWrite(a args) (uintptr, syscall.Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	n, e := f.Write(p)
+	n, e := do(f, p, int64(a.n[3]))
 	return uintptr(n), errno(e)
 }
 
@@ -65,34 +65,6 @@ func quick(num uintptr, fd int, base unsafe.Pointer, n int) (r1, r2, err uintptr
 		return ^uintptr(0), 0, uintptr(no)
 	}
 	return uintptr(n), 0, 0
-}
-
-func sysPread(a args) (uintptr, syscall.Errno) {
-	f, err := process.files.get(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
-	p, err := a.bytes(1, 2)
-	if err != 0 {
-		return 0, err
-	}
-	n, e := f.Pread(p, int64(a.n[3]))
-	return uintptr(n), errno(e)
-}
-
-func sysPwrite(a args) (uintptr, syscall.Errno) {
-	f, err := process.files.get(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
-	p, err := a.bytes(1, 2)
-	if err != 0 {
-		return 0, err
-	}
-	n, e := f.Pwrite(p, int64(a.n[3]))
-	return uintptr(n), errno(e)
 }
 
 // maxVectors is IOV_MAX (readv(2)).

@@ -57,6 +57,25 @@ func socketOf(fd int) (*socketFile, *vfs.File, syscall.Errno) {
 	return s, f, 0
 }
 
+// socketHandler carries out a system call on the socket s, whose file is f: the one behind the
+// descriptor in argument 0. a is on the stack.
+type socketHandler func(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno)
+
+// onSocket has do carried out on the socket behind the descriptor in argument 0.
+//
+// Its argument is a copy, since dispatch's own serves other calls faster if nothing points to it.
+func onSocket(do socketHandler, a args) (r1, r2, errno uintptr) {
+	s, f, err := socketOf(a.int(0))
+	if err != 0 {
+		return ^uintptr(0), 0, uintptr(err)
+	}
+	defer f.Close()
+	if r1, err = do(s, f, hidden(&a)); err != 0 {
+		return ^uintptr(0), 0, uintptr(err)
+	}
+	return r1, 0, 0
+}
+
 func nonblocking(f *vfs.File) bool { return f.Flags()&syscall.O_NONBLOCK != 0 }
 
 func (s *socketFile) queue() *waitQueue { return &s.watchers }
@@ -98,19 +117,22 @@ func (s *socketFile) read(p []byte, nonblocking bool) (int, syscall.Errno) {
 	return n, err
 }
 
-func (s *socketFile) readWaiting(p []byte) (int, syscall.Errno) {
+// readWaiting goes on after a first read that returned EAGAIN.
+func (s *socketFile) readWaiting(p []byte) (n int, err syscall.Errno) {
 	var r retry
-	for {
-		n, err := s.socket.Read(p)
-		if err != syscall.EAGAIN || s.ended() {
-			r.end(s)
-			return n, unlessEnded(err)
+	err = syscall.EAGAIN
+	for err == syscall.EAGAIN {
+		if s.ended() {
+			err = 0
+			break
 		}
 		if !r.again(s, readable, s.receiveTimeout.Load()) {
-			r.end(s)
-			return 0, syscall.EAGAIN
+			break
 		}
+		n, err = s.socket.Read(p)
 	}
+	r.end(s)
+	return n, err
 }
 
 // ended reports whether nothing will ever arrive at a socket of datagrams, which says EAGAIN for ever:

@@ -117,12 +117,7 @@ func storeAddress(to, length unsafe.Pointer, address *socket.Address) syscall.Er
 	return err
 }
 
-func sysBind(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysBind(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	address, err := a.address(1)
 	if err != 0 {
 		return 0, err
@@ -144,21 +139,11 @@ func configuring(err syscall.Errno) bool {
 	return false
 }
 
-func sysListen(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysListen(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	return 0, s.socket.Listen(int(min(a.uint32(1), maxBacklog)))
 }
 
-func sysConnect(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysConnect(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	address, err := a.address(1)
 	if err != 0 {
 		return 0, err
@@ -179,16 +164,16 @@ func sysConnect(a args) (uintptr, syscall.Errno) {
 	return 0, err
 }
 
-// connectWaiting connects as soon as the peer's queue has room.
+// connectWaiting goes on after a first connect that returned EAGAIN: it connects as soon as the peer's
+// queue has room.
 func (s *socketFile) connectWaiting(address []byte) syscall.Errno {
 	var r retry
-	for {
-		err := s.socket.Connect(address)
-		if err != syscall.EAGAIN || !r.again(s, writable, s.sendTimeout.Load()) {
-			r.end(s)
-			return err
-		}
+	err := syscall.EAGAIN
+	for err == syscall.EAGAIN && r.again(s, writable, s.sendTimeout.Load()) {
+		err = s.socket.Connect(address)
 	}
+	r.end(s)
+	return err
 }
 
 // connected waits for the end of a connect and returns its error.
@@ -214,19 +199,19 @@ func (s *socketFile) pendingError() syscall.Errno {
 	return syscall.Errno(value)
 }
 
-func sysAccept(a args) (uintptr, syscall.Errno)  { return accept(&a, 0) }
-func sysAccept4(a args) (uintptr, syscall.Errno) { return accept(&a, a.int(3)) }
+func sysAccept(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
+	return accept(s, f, a, 0)
+}
+
+func sysAccept4(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
+	return accept(s, f, a, a.int(3))
+}
 
 // accept opens a descriptor before it takes a connection: without one the connection goes on waiting.
-func accept(a *args, flags int) (uintptr, syscall.Errno) {
+func accept(s *socketFile, f *vfs.File, a *args, flags int) (uintptr, syscall.Errno) {
 	if flags&^(syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC) != 0 {
 		return 0, syscall.EINVAL
 	}
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
 	fd, err := process.files.reserve(process.maxFD(), flags&syscall.SOCK_CLOEXEC != 0)
 	if err != 0 {
 		return 0, err
@@ -278,28 +263,23 @@ func (s *socketFile) accept(a *args, f *vfs.File, flags int) (*vfs.File, syscall
 }
 
 // name stores the address that get finds where arguments 1 and 2 say.
-func name(a *args, get func(socket.Socket, *socket.Address) syscall.Errno) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func name(a *args, get func(*socket.Address) syscall.Errno) (uintptr, syscall.Errno) {
 	var address socket.Address
-	if err := get(s.socket, hidden(&address)); err != 0 {
+	if err := get(hidden(&address)); err != 0 {
 		return 0, err
 	}
 	return 0, storeAddress(a.p[1], a.p[2], &address)
 }
 
-func sysGetsockname(a args) (uintptr, syscall.Errno) { return name(&a, socket.Socket.LocalAddress) }
-func sysGetpeername(a args) (uintptr, syscall.Errno) { return name(&a, socket.Socket.PeerAddress) }
+func sysGetsockname(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
+	return name(a, s.socket.LocalAddress)
+}
 
-func sysShutdown(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysGetpeername(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
+	return name(a, s.socket.PeerAddress)
+}
+
+func sysShutdown(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	how := a.int(1)
 	if how < syscall.SHUT_RD || how > syscall.SHUT_RDWR {
 		return 0, syscall.EINVAL

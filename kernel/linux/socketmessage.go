@@ -158,17 +158,11 @@ func (s *socketFile) vector(list []iovec, f *vfs.File, write bool) (uintptr, sys
 	if write {
 		move = (*socketFile).send
 	}
-	n, err := s.moveVector(move, hidden(&m), list, 0, nonblocking(f))
-	closeFiles(m.Files)
+	n, err := s.moveVector(move, hidden(&m), list, 0, nonblocking(f)) // no files: m.MaxFiles is 0
 	return uintptr(n), err
 }
 
-func sysSendto(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysSendto(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	p, err := a.bytes(1, 2)
 	if err != 0 {
 		return 0, err
@@ -187,12 +181,7 @@ func sysSendto(a args) (uintptr, syscall.Errno) {
 	return uintptr(n), err
 }
 
-func sysRecvfrom(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysRecvfrom(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	p, err := a.bytes(1, 2)
 	if err != 0 {
 		return 0, err
@@ -286,7 +275,9 @@ func (s *socketFile) receiveMessage(h *messageHeader, flags int, nonblocking boo
 	if err != 0 {
 		return 0, err
 	}
-	storeFiles(&m, flags&syscall.MSG_CMSG_CLOEXEC != 0)
+	if len(m.Files) > 0 {
+		storeFiles(&m, flags&syscall.MSG_CMSG_CLOEXEC != 0)
+	}
 	if h.name != nil {
 		copy(unsafe.Slice(h.name, h.nameLength), m.Name.Bytes())
 		h.nameLength = int32(m.Name.Length)
@@ -296,27 +287,22 @@ func (s *socketFile) receiveMessage(h *messageHeader, flags int, nonblocking boo
 	return n, 0
 }
 
-func sysSendmsg(a args) (uintptr, syscall.Errno) {
-	return oneMessage(&a, (*socketFile).sendMessage)
+func sysSendmsg(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
+	return oneMessage(a, nonblocking(f), s.sendMessage)
 }
 
-func sysRecvmsg(a args) (uintptr, syscall.Errno) {
-	return oneMessage(&a, (*socketFile).receiveMessage)
+func sysRecvmsg(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
+	return oneMessage(a, nonblocking(f), s.receiveMessage)
 }
 
-func oneMessage(a *args, move func(*socketFile, *messageHeader, int, bool) (int, syscall.Errno)) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func oneMessage(a *args, nonblocking bool, move func(*messageHeader, int, bool) (int, syscall.Errno)) (uintptr, syscall.Errno) {
 	if a.p[1] == nil {
 		return 0, syscall.EFAULT
 	}
 	if a.n[2]&msgCompat != 0 {
 		return 0, syscall.EINVAL
 	}
-	n, err := move(s, (*messageHeader)(a.p[1]), a.int(2), nonblocking(f))
+	n, err := move((*messageHeader)(a.p[1]), a.int(2), nonblocking)
 	return uintptr(n), err
 }
 
@@ -327,12 +313,7 @@ type countedMessage struct {
 	_      uint32
 }
 
-func sysSendmmsg(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysSendmmsg(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	list, err := array[countedMessage](a.p[1], int(min(a.uint32(2), maxVectors)))
 	if err != 0 {
 		return 0, err
@@ -352,12 +333,7 @@ func sysSendmmsg(a args) (uintptr, syscall.Errno) {
 
 // sysRecvmmsg is recvmmsg. As on Linux it looks at the time when a message has come, and does not wait
 // for the next one if the time is over.
-func sysRecvmmsg(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysRecvmmsg(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	list, err := array[countedMessage](a.p[1], int(min(a.uint32(2), maxVectors)))
 	if err != 0 {
 		return 0, err

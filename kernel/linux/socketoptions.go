@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"github.com/goshawk-os/goshawk/fs/vfs"
 )
 
 // Options of sockets that package syscall lacks (asm-generic/socket.h).
@@ -14,12 +16,7 @@ const (
 	soSendTimeoutNew    = 67
 )
 
-func sysSetsockopt(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysSetsockopt(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	if a.int(4) < 0 {
 		return 0, syscall.EINVAL
 	}
@@ -41,12 +38,7 @@ func sysSetsockopt(a args) (uintptr, syscall.Errno) {
 	return 0, s.socket.SetOption(level, name, value)
 }
 
-func sysGetsockopt(a args) (uintptr, syscall.Errno) {
-	s, f, err := socketOf(a.int(0))
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Close()
+func sysGetsockopt(s *socketFile, f *vfs.File, a *args) (uintptr, syscall.Errno) {
 	length := (*int32)(a.p[4])
 	if length == nil {
 		return 0, syscall.EFAULT

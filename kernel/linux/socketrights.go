@@ -54,11 +54,8 @@ func takeFiles(control []byte) (rest []byte, files []socket.File, err syscall.Er
 func maxFiles(size int) int { return max(0, (size-syscall.SizeofCmsghdr)/4) }
 
 // storeFiles opens descriptors for the files that came with m, and appends them to its control
-// messages. Files for which there is no room are closed: MSG_CTRUNC.
+// messages. Files for which there is no room are closed: MSG_CTRUNC. It takes a large stack.
 func storeFiles(m *socket.Message, closeOnExec bool) {
-	if len(m.Files) == 0 {
-		return
-	}
 	room := maxFiles(cap(m.Control) - len(m.Control))
 	var fds [maxRights]int32
 	n := 0

@@ -253,3 +253,21 @@ func TestSendfileToSocket(t *testing.T) {
 	assert.Equal(t, []any{len(data), syscall.Errno(0)}, []any{n, err})
 	assert.Equal(t, string(data), string(<-got))
 }
+
+// TestSendfileIsAccess: sendfile reads as inotify sees it, but not at the end.
+func TestSendfileIsAccess(t *testing.T) {
+	both(t, func(k *kernel) {
+		f := k.open(k.dir+"/f", syscall.O_CREAT|syscall.O_RDWR, 0o600)
+		k.write(f, "0123456789")
+		in := k.inotify()
+		k.watch(in, k.dir+"/f", syscall.IN_ACCESS)
+		a, b := k.socketpair(syscall.SOCK_STREAM)
+		for _, at := range []int64{10, 20, 5} {
+			offset := new(int64)
+			*offset = at
+			k.do("sendfile", syscall.SYS_SENDFILE, a, f, unsafe.Pointer(offset), 5)
+			k.logEvents(in)
+		}
+		k.close(a, b, f, in)
+	})
+}

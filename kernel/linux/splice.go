@@ -32,12 +32,11 @@ func (t transfer) pipe() *pipeEnd {
 // atMost returns how much of n bytes a read from a socket can get, so that a pipe need not have room
 // for more.
 func (t transfer) atMost(n int) int {
-	s, ok := t.file.Handle().(*socketFile)
-	if !ok {
+	if _, ok := t.file.Handle().(*socketFile); !ok {
 		return n
 	}
-	var available int32
-	if err := s.socket.Ioctl(fioNRead, unsafe.Pointer(hidden(&available))); err != 0 || available <= 0 {
+	available, err := pending(t.file)
+	if err != 0 || available <= 0 {
 		return min(n, atomicWrite)
 	}
 	return min(n, int(available))
@@ -156,6 +155,9 @@ func splice(from, to transfer, count uintptr, keep, nonblock bool) (uintptr, sys
 		o := objectOf(waitFor)
 		if err != syscall.EAGAIN || o == nil || nonblock || waitFor.Flags()&syscall.O_NONBLOCK != 0 {
 			return 0, err
+		}
+		if s, ok := o.(*socketFile); ok && events == readable && s.ended() {
+			return 0, 0 // it is readable, and says EAGAIN for ever
 		}
 		await(o, events)
 	}

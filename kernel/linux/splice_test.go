@@ -115,3 +115,17 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// TestSpliceFromShutSocket: a socket of datagrams that was shut down is readable and never has anything.
+// A call that waits returns 0.
+func TestSpliceFromShutSocket(t *testing.T) {
+	both(t, func(k *kernel) {
+		r, w := k.pipe(0)
+		a, b := k.socketpair(syscall.SOCK_DGRAM)
+		k.do("shutdown", syscall.SYS_SHUTDOWN, b, syscall.SHUT_RD)
+		k.poll(b)
+		k.do("FIONBIO", syscall.SYS_IOCTL, b, fioNBIO, unsafe.Pointer(new(int32)))
+		k.do("splice", syscall.SYS_SPLICE, b, nil, w, nil, 10, 0)
+		k.close(r, w, a, b)
+	})
+}

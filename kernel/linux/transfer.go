@@ -60,8 +60,9 @@ func sendfile(out, in *vfs.File, offset int64, count uintptr) (uintptr, syscall.
 		return uintptr(n), err
 	}
 	done := 0
+	var buf []byte
 	for left > 0 {
-		n, end, err := lend(o, in, offset+int64(done), left)
+		n, end, err := lend(o, in, offset+int64(done), left, &buf)
 		done += n
 		left -= n
 		if err == syscall.EAGAIN && !nonblocking(out) {
@@ -80,8 +81,8 @@ func sendfile(out, in *vfs.File, offset int64, count uintptr) (uintptr, syscall.
 }
 
 // lend writes up to n bytes at offset of in to o without waiting, in place if the file system can do
-// that. end says that there are no more.
-func lend(o object, in *vfs.File, offset int64, n int) (done int, end bool, err syscall.Errno) {
+// that, else by way of *buf, which it makes. end says that there are no more.
+func lend(o object, in *vfs.File, offset int64, n int, buf *[]byte) (done int, end bool, err syscall.Errno) {
 	if s, ok := o.(*socketFile); ok && s.kind != syscall.SOCK_STREAM {
 		n = min(n, transferChunk) // in one message
 	}
@@ -102,12 +103,15 @@ func lend(o object, in *vfs.File, offset int64, n int) (done int, end bool, err 
 	if in.Lend(offset, n, write) {
 		return done, end, err
 	}
-	buf := make([]byte, min(n, transferChunk))
-	k, e := in.Pread(buf, offset)
+	n = min(n, transferChunk)
+	if *buf == nil {
+		*buf = make([]byte, n)
+	}
+	k, e := in.Pread((*buf)[:n], offset)
 	if e != nil {
 		return 0, false, errno(e)
 	}
-	write([][]byte{buf[:k]})
+	write([][]byte{(*buf)[:k]})
 	return done, end, err
 }
 

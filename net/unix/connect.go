@@ -1,7 +1,6 @@
 package unix
 
 import (
-	"slices"
 	"syscall"
 
 	"github.com/goshawk-os/goshawk/net/socket"
@@ -117,9 +116,7 @@ func (f *family) connect(s, to *Socket) syscall.Errno {
 	case !to.listening || to.in.isShut():
 		return syscall.ECONNREFUSED
 	case len(to.pending) > to.backlog:
-		if !slices.Contains(to.waiting, s) {
-			to.waiting = append(to.waiting, s)
-		}
+		to.waiting = join(to.waiting, s)
 		return syscall.EAGAIN
 	case s.listening:
 		return syscall.EINVAL

@@ -139,8 +139,8 @@ func (s *Socket) sendMessage(to *Socket, parts [][]byte, size int, a ancillary) 
 }
 
 // receiveMessage copies the first message to parts and takes it out of the queue unless peek is set.
-// It returns how many bytes were copied and how many the message has, -1 at the end. got, if not nil, gets what comes
-// with it, and name, if not nil, the address of its sender.
+// It returns how many bytes were copied and how many the message has, -1 at the end. got, if not nil,
+// gets what comes with it, and name, if not nil, the address of its sender.
 func (s *Socket) receiveMessage(parts [][]byte, peek bool, got *ancillary, name *socket.Address) (n, size int, err syscall.Errno) {
 	if err := s.takeFailure(); err != 0 {
 		return 0, 0, err

@@ -79,10 +79,16 @@ func (q *queue) wakeSenders() {
 }
 
 // await has s told when there is room, with q locked.
-func (q *queue) await(s *Socket) {
-	if !slices.Contains(q.senders, s) {
-		q.senders = append(q.senders, s)
+func (q *queue) await(s *Socket) { q.senders = join(q.senders, s) }
+
+// join adds s to those who wait, and drops those who were closed meanwhile: nobody else does as long as
+// there is no room.
+func join(waiting []*Socket, s *Socket) []*Socket {
+	waiting = slices.DeleteFunc(waiting, func(w *Socket) bool { return w.dead.Load() })
+	if slices.Contains(waiting, s) {
+		return waiting
 	}
+	return append(waiting, s)
 }
 
 // drain empties the queue. It returns whether something was in it, and whether that counts as unread:

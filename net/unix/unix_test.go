@@ -180,6 +180,34 @@ func TestWaitForReceiver(t *testing.T) {
 	assert.Zero(t, s.queued.Load())
 }
 
+// TestClosedDoNotWait: who is closed while it waits for room that never comes is not kept.
+func TestClosedDoNotWait(t *testing.T) {
+	start(t)
+	r, l := newSocket(t, syscall.SOCK_DGRAM), newSocket(t, syscall.SOCK_STREAM)
+	require.Zero(t, r.Bind(address("/r")))
+	require.Zero(t, l.Bind(address("/l")))
+	require.Zero(t, l.Listen(0))
+	require.Zero(t, newSocket(t, syscall.SOCK_STREAM).Connect(address("/l")))
+	fill := newSocket(t, syscall.SOCK_DGRAM)
+	require.Zero(t, fill.Connect(address("/r")))
+	fill.SetOption(syscall.SOL_SOCKET, soSendBufferForce, []byte{0, 0, 0, 8})
+	for range maxQueue + 1 {
+		_, err := fill.Write([]byte("x"))
+		require.Zero(t, err)
+	}
+	for range 100 {
+		s, c := newSocket(t, syscall.SOCK_DGRAM), newSocket(t, syscall.SOCK_STREAM)
+		require.Zero(t, s.Connect(address("/r")))
+		_, err := s.Write([]byte("x"))
+		require.Equal(t, syscall.EAGAIN, err)
+		require.Equal(t, syscall.EAGAIN, c.Connect(address("/l")))
+		require.Equal(t, 1, len(r.Socket.in.senders))
+		require.Equal(t, 1, len(l.waiting))
+		s.Close()
+		c.Close()
+	}
+}
+
 // TestManyAtOnce has connections made, used and closed from all sides at the same time, and nothing
 // left of them.
 func TestManyAtOnce(t *testing.T) {

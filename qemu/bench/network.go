@@ -244,7 +244,7 @@ func (s *serving) traffic(t *table) error {
 // perRequest counts what one request costs: instructions in one run, since counting slows the guest
 // down, and what leaves the guest in another.
 func (b *bench) perRequest(l link) (table, error) {
-	t := table{title: "One HTTP request, " + l.name}
+	t := table{title: "One HTTP request, or one connection for a byte there and back, " + l.name}
 	trace := make([]string, 0, 2*len(traceEvents))
 	for _, name := range slices.Sorted(maps.Keys(traceEvents)) {
 		trace = append(trace, "-trace", name)
@@ -278,7 +278,25 @@ func (b *bench) perRequest(l link) (table, error) {
 			t.row("device accesses"+where, "count", goalAt16(c.connections, "≤ 2")).add(g, float64(counts["memory_region_ops_read"]+counts["memory_region_ops_write"])/n)
 		}
 	}
+	for _, g := range b.server {
+		note("one connection: %s", g.system)
+		options := append(b.plugin.Options(plugin.Settings{Blocks: true, Marks: g.marks}), qemu.Memory(serverMemory))
+		s, n, err := b.countConnections(g, l, options)
+		if err != nil {
+			return t, err
+		}
+		instructions := s.messages.marks[markEnd].Instructions - s.messages.marks[markBegin].Instructions
+		t.row("instructions, short-lived connection", "instructions", "").add(g, float64(instructions)/n)
+	}
 	return t, nil
+}
+
+// countConnections has a server marked around many short-lived connections, whose number it returns.
+func (b *bench) countConnections(g *guest, l link, options []qemu.Option) (*serving, float64, error) {
+	return b.between(g, l, options, func(s *serving, _ time.Duration) (float64, error) {
+		_, err := s.setUps()
+		return shortLived, err
+	})
 }
 
 func instructionGoal(connections int) string { return goalAt16(connections, "≤ 45,000") }

@@ -135,10 +135,7 @@ func (b *bench) profileServer(w io.Writer) error {
 			return err
 		}
 	}
-	_, opened, err := b.between(g, l, options, func(s *serving, _ time.Duration) (float64, error) {
-		_, err := s.setUps()
-		return shortLived, err
-	})
+	_, opened, err := b.countConnections(g, l, options)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package stackroom
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -19,12 +20,16 @@ func BenchmarkDeepCall(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var wg sync.WaitGroup
+			var reached atomic.Int64
 			for b.Loop() {
 				wg.Go(func() {
 					grow()
-					deep(60)
+					reached.Store(int64(deep(60)))
 				})
 				wg.Wait()
+			}
+			if reached.Load() != 60 {
+				b.Fatal("the call was not made")
 			}
 		})
 	}

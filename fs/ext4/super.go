@@ -1,0 +1,154 @@
+package ext4
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/goshawk-os/goshawk/fs/block"
+	"github.com/goshawk-os/goshawk/fs/ext4/crc32c"
+	"github.com/goshawk-os/goshawk/fs/ext4/disk"
+	"github.com/goshawk-os/goshawk/fs/ext4/jbd2"
+)
+
+// understood are the s_feature_incompat bits that reading takes. All of
+// s_feature_ro_compat may be unknown to a reader.
+const understood = disk.INCOMPAT_FILETYPE | disk.INCOMPAT_RECOVER | disk.INCOMPAT_META_BG | disk.INCOMPAT_EXTENTS |
+	disk.INCOMPAT_64BIT | disk.INCOMPAT_MMP | disk.INCOMPAT_FLEX_BG | disk.INCOMPAT_CSUM_SEED |
+	disk.INCOMPAT_LARGEDIR | disk.INCOMPAT_INLINE_DATA
+
+// refused are the names, as tune2fs(8) spells them, of the others.
+var refused = []struct {
+	bit  uint32
+	name string
+}{
+	{disk.INCOMPAT_COMPRESSION, "compression"}, {disk.INCOMPAT_JOURNAL_DEV, "journal_dev"},
+	{disk.INCOMPAT_EA_INODE, "ea_inode"}, {disk.INCOMPAT_DIRDATA, "dirdata"},
+	{disk.INCOMPAT_ENCRYPT, "encrypt"}, {disk.INCOMPAT_CASEFOLD, "casefold"},
+}
+
+// readSuper reads and checks the superblock.
+func (fs *FS) readSuper() error {
+	s, err := fs.loadSuper()
+	if err != nil {
+		return err
+	}
+	fs.super = *s
+	if unknown := s.S_feature_incompat &^ understood; unknown != 0 {
+		names := ""
+		for _, f := range refused {
+			if unknown&f.bit != 0 {
+				names += " " + f.name
+				unknown &^= f.bit
+			}
+		}
+		if unknown != 0 {
+			names += " 0x" + strconv.FormatUint(uint64(unknown), 16)
+		}
+		return errors.New("ext4: the file system has features that are not supported:" + names)
+	}
+	fs.size = 1024 << min(s.S_log_block_size, 3)
+	if fs.size > 4096 {
+		return errors.New("ext4: blocks of more than 4096 bytes are not supported")
+	}
+	info := fs.dev.Info()
+	if info.LogicalBlock > fs.size {
+		return errors.New("ext4: the blocks of the device are larger than those of the file system")
+	}
+	fs.blocks, fs.descLen = uint64(s.S_blocks_count_lo), disk.MIN_DESC_SIZE
+	if s.S_feature_incompat&disk.INCOMPAT_64BIT != 0 {
+		fs.blocks |= uint64(s.S_blocks_count_hi) << 32
+		fs.descLen = int(s.S_desc_size)
+	}
+	fs.inodeLen = disk.GOOD_OLD_INODE_SIZE
+	if s.S_rev_level > disk.GOOD_OLD_REV {
+		fs.inodeLen = int(s.S_inode_size)
+	}
+	bits := uint32(8 * fs.size)
+	switch {
+	case fs.blocks > uint64(info.Size)/uint64(fs.size):
+		return errors.New("ext4: the device is smaller than the file system, " + strconv.FormatUint(fs.blocks, 10) + " blocks of " + strconv.Itoa(fs.size) + " bytes")
+	case fs.descLen < disk.MIN_DESC_SIZE || fs.descLen > fs.size || fs.descLen&(fs.descLen-1) != 0,
+		s.S_feature_incompat&disk.INCOMPAT_64BIT != 0 && fs.descLen < disk.MIN_DESC_SIZE_64BIT,
+		fs.inodeLen < disk.GOOD_OLD_INODE_SIZE || fs.inodeLen > fs.size || fs.inodeLen&(fs.inodeLen-1) != 0,
+		s.S_blocks_per_group == 0, s.S_log_cluster_size > 20, s.S_clusters_per_group > bits,
+		s.S_inodes_per_group == 0 || s.S_inodes_per_group > bits,
+		uint64(s.S_first_data_block) >= fs.blocks || s.S_first_data_block > 1,
+		(fs.blocks-uint64(s.S_first_data_block)+uint64(s.S_blocks_per_group)-1)/uint64(s.S_blocks_per_group)*uint64(s.S_inodes_per_group) != uint64(s.S_inodes_count):
+		return errors.New("ext4: the superblock is damaged: its numbers contradict each other")
+	}
+	if fs.csum {
+		fs.seed = crc32c.Update(^uint32(0), s.S_uuid[:])
+		if s.S_feature_incompat&disk.INCOMPAT_CSUM_SEED != 0 {
+			fs.seed = s.S_checksum_seed
+		}
+	}
+	return nil
+}
+
+// loadSuper reads the superblock and checks what it says about itself.
+func (fs *FS) loadSuper() (*disk.SuperBlock, error) {
+	if fs.dev.Info().Size < 2*disk.SUPER_OFFSET {
+		return nil, errors.New("ext4: the device is too small to hold a file system")
+	}
+	b := make([]byte, 4096)
+	if fs.dev.Info().Size < int64(len(b)) {
+		b = b[:2*disk.SUPER_OFFSET]
+	}
+	if err := block.ReadAt(fs.dev, b, 0); err != nil {
+		return nil, errors.New("ext4: the superblock cannot be read: " + err.Error())
+	}
+	s := disk.At[disk.SuperBlock](b, disk.SUPER_OFFSET)
+	if s.S_magic != disk.SUPER_MAGIC {
+		return nil, errors.New("ext4: no ext4 file system is on the device")
+	}
+	if fs.csum = s.S_feature_ro_compat&disk.RO_COMPAT_METADATA_CSUM != 0; fs.csum &&
+		(s.S_checksum_type != 1 || crc32c.Update(^uint32(0), b[disk.SUPER_OFFSET:disk.SUPER_OFFSET+1020]) != s.S_checksum) {
+		return nil, errors.New("ext4: the superblock is damaged: wrong checksum")
+	}
+	return s, nil
+}
+
+// recover replays the journal and reads what that may have changed again.
+func (fs *FS) recover() error {
+	if fs.super.S_journal_inum == 0 {
+		return errors.New("ext4: the journal must be replayed, and lies on another device")
+	}
+	n, err := fs.readNode(fs.super.S_journal_inum)
+	if err != nil {
+		return errors.New("ext4: the journal's inode cannot be read: " + err.Error())
+	}
+	area := jbd2.Area{Device: fs.dev, BlockSize: fs.size}
+	for at, end := uint64(0), min(n.size/uint64(fs.size), fs.blocks); at < end; {
+		phys, count, err := n.lookup(at)
+		if err != nil || phys == 0 {
+			return errors.New("ext4: the journal's inode is damaged")
+		}
+		count = min(count, end-at)
+		area.Runs = append(area.Runs, jbd2.Run{Start: phys, Count: count})
+		at += count
+	}
+	l, err := jbd2.Load(area)
+	if err != nil {
+		return errors.New("ext4: the journal cannot be read: " + err.Error())
+	}
+	if !l.Dirty() {
+		return nil
+	}
+	if fs.dev.Info().ReadOnly {
+		return errors.New("ext4: the journal must be replayed, and the device is read-only")
+	}
+	r, err := l.Recover(fs.cache)
+	if err != nil {
+		return errors.New("ext4: the journal cannot be replayed: " + err.Error())
+	}
+	if r.Note != "" && fs.o.Log != nil {
+		fs.o.Log("ext4: journal: " + r.Note)
+	}
+	if err := fs.readSuper(); err != nil {
+		return err
+	}
+	if fs.cache.BlockSize() != fs.size {
+		return errors.New("ext4: the journal has damaged the superblock")
+	}
+	return fs.readGroups()
+}

@@ -6,7 +6,7 @@ BOOTS   := $(CURDIR)/out/boots
 run: qemu ## build cmd/httpd and boot it; it says where it answers
 	$(GOSHAWK) run -p 80 ./cmd/httpd
 
-test: qemu cc net check ## all checks and tests, on the host and in guests
+test: qemu cc net e2fsprogs check ## all checks and tests, on the host and in guests
 	mkdir -p $(LOGS) && rm -f $(BOOTS)
 	GOSHAWK_BOOTS=$(BOOTS) GOSHAWK_LOGS=$(LOGS) go test -timeout 20m ./...
 	GOSHAWK_BOOTS=$(BOOTS) $(GOSHAWK) test -timeout 5m ./qemu/guest/...
@@ -29,6 +29,9 @@ net: ## install what the network's tests talk to guests with, if it is missing
 	@scripts/install curl curl
 	@scripts/install ip iproute2
 
+e2fsprogs: ## install what makes and checks ext4 file systems, if it is missing
+	@PATH=$$PATH:/usr/sbin scripts/install mke2fs e2fsprogs
+
 net-bulk: qemu net ## upload and download 1 GiB by all ways into the network
 	GOSHAWK_BULK=1024 go test -count 1 -timeout 60m -run TestNetBulk -v ./qemu
 
@@ -48,4 +51,4 @@ clean: ## remove what the targets have made
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-.PHONY: run test check qemu cc net net-bulk qemu-gdb bench conformance clean help
+.PHONY: run test check qemu cc net e2fsprogs net-bulk qemu-gdb bench conformance clean help

@@ -41,7 +41,7 @@ func usagef(format string, args ...any) error {
 
 func commands() []*command {
 	return []*command{
-		runCommand(), buildCommand(), testCommand(), doctorCommand(), versionCommand(), execTestCommand(),
+		runCommand(), buildCommand(), testCommand(), fsCommand(), doctorCommand(), versionCommand(), execTestCommand(),
 	}
 }
 

@@ -66,8 +66,9 @@ func (s *Stack) AddLink(name string, d Device) (*Link, error) {
 		e.gso = stack.HostGSOSupported
 	}
 	e.address.Store(s.chooseAddress(d))
-	for i, p := range d.Pairs() {
-		e.pairs = append(e.pairs, newPair(e, i, p))
+	pairs := d.Pairs()
+	for _, p := range pairs {
+		e.pairs = append(e.pairs, newPair(e, p, len(pairs)))
 	}
 	l.carrier.Store(d.Carrier())
 	if err := s.create(l, e); err != nil {

@@ -15,7 +15,7 @@ import (
 
 // onlyEdited skips a test of what the guest's gVisor does better. TestEditedStack of package goos runs it.
 func onlyEdited(t *testing.T, s *Stack) {
-	if s.inline == nil {
+	if s.tcp == nil {
 		t.Skip("gVisor is not the one of the guest; for that: go test ./goos -run TestEditedStack")
 	}
 }
@@ -67,6 +67,58 @@ func TestAcknowledgementsTravelWithData(t *testing.T) {
 	_, err = silent.Write(p[:1])
 	require.NoError(t, err)
 	assert.Eventually(t, func() bool { return b.Stats().TCP.SegmentsSent.Value() > sent+1 }, time.Second, time.Millisecond)
+}
+
+// TestAcknowledgementsAreInTime: neither more segments of the connection nor a busy other one put an
+// acknowledgement off.
+func TestAcknowledgementsAreInTime(t *testing.T) {
+	ca, cb := newCard(1, everything).usePairs(1), newCard(2, everything).usePairs(1)
+	join(t, ca, cb, nil)
+	a, b := newNode(t, ca, Options{}), newNode(t, cb, Options{})
+	onlyEdited(t, a.Stack)
+	atOnce := tcpip.TCPDelayEnabled(false) // each write is a segment
+	require.Nil(t, a.SetTransportProtocolOption(tcp.ProtocolNumber, &atOnce))
+	unprobed := tcpip.TCPRecovery(0) // nothing is sent again before the retransmission timeout
+	require.Nil(t, a.SetTransportProtocolOption(tcp.ProtocolNumber, &unprobed))
+	address := serve(t, b, func(c *gonet.TCPConn) { // answers all but zeros
+		for p := make([]byte, 1); ; {
+			if _, err := c.Read(p); err != nil {
+				return
+			}
+			if p[0] != 0 {
+				c.Write(p)
+			}
+		}
+	})
+	var p [1]byte
+	exchange := func(c *gonet.TCPConn) {
+		_, err := c.Write([]byte{1})
+		require.NoError(t, err)
+		_, err = io.ReadFull(c, p[:])
+		require.NoError(t, err)
+	}
+	dial := func() *gonet.TCPConn {
+		c, err := gonet.DialTCP(a.Stack.Stack, address, ipv4.ProtocolNumber)
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+		exchange(c)
+		return c
+	}
+	busy, silent := dial(), dial()
+	before, resent := b.link.Statistics().TxPackets, a.Stats().TCP.Retransmits.Value()
+	const exchanges = 100
+	for i := range exchanges {
+		exchange(busy)
+		if i < exchanges/2 {
+			_, err := silent.Write([]byte{0})
+			require.NoError(t, err)
+		}
+		time.Sleep(4 * time.Millisecond)
+	}
+	acknowledgements := int(b.link.Statistics().TxPackets-before) - exchanges
+	assert.GreaterOrEqual(t, acknowledgements, 3)
+	assert.LessOrEqual(t, acknowledgements, exchanges/4)
+	assert.Equal(t, resent, a.Stats().TCP.Retransmits.Value())
 }
 
 func TestTimeWaitIsBounded(t *testing.T) {

@@ -34,6 +34,9 @@ type Link struct {
 // linkEndpoint is what gVisor's stack knows of a link.
 type linkEndpoint interface {
 	stack.LinkEndpoint
+	// WritePacket makes the endpoint the NIC's queueing discipline too. gVisor's own makes a list
+	// for each packet.
+	WritePacket(*stack.PacketBuffer) tcpip.Error
 	largestMTU() int
 	statistics() Statistics
 	setPromiscuous(on bool) error
@@ -44,7 +47,7 @@ type linkEndpoint interface {
 func (s *Stack) create(l *Link, e linkEndpoint) tcpip.Error {
 	l.endpoint = e
 	l.up.Store(true)
-	err := s.CreateNICWithOptions(tcpip.NICID(l.index), e, stack.NICOptions{Name: l.name, Disabled: l.loopback})
+	err := s.CreateNICWithOptions(tcpip.NICID(l.index), e, stack.NICOptions{Name: l.name, QDisc: e, Disabled: l.loopback})
 	if err != nil {
 		return err
 	}

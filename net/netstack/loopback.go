@@ -47,29 +47,32 @@ func (e *loopback) Attach(d stack.NetworkDispatcher) {
 
 func (e *loopback) IsAttached() bool { return e.dispatcher.Load() != nil }
 
-// WritePackets delivers a copy of each packet, which shares its data, as a received one.
+// WritePackets is as WritePacket.
 func (e *loopback) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
+	return writeEach(e, pkts)
+}
+
+// WritePacket delivers a copy of a packet, which shares its data, as a received one.
+func (e *loopback) WritePacket(p *stack.PacketBuffer) tcpip.Error {
 	d := e.dispatcher.Load()
 	if d == nil {
-		return 0, &tcpip.ErrClosedForSend{}
+		return &tcpip.ErrClosedForSend{}
 	}
 	s := e.link.stack
-	for _, p := range pkts.AsSlice() {
-		received := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: p.ToBuffer()})
-		n := uint64(p.Size())
-		e.counts.tx(n)
-		e.counts.rx(n)
-		if c := s.capture.Load(); c != nil {
-			c.sent(e.link, p)
-		}
-		if s.packetSockets.Load() > 0 {
-			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
-			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, received)
-		}
-		(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, received)
-		received.DecRef()
+	received := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: p.ToBuffer()})
+	n := uint64(p.Size())
+	e.counts.tx(n)
+	e.counts.rx(n)
+	if c := s.capture.Load(); c != nil {
+		c.sent(e.link, p)
 	}
-	return pkts.Len(), nil
+	if s.packetSockets.Load() > 0 {
+		(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
+		(*d).DeliverLinkPacket(p.NetworkProtocolNumber, received)
+	}
+	(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, received)
+	received.DecRef()
+	return nil
 }
 
 func (e *loopback) statistics() (s Statistics) {

@@ -43,9 +43,8 @@ type Options struct {
 type Stack struct {
 	*stack.Stack
 	options Options
-	inline  inline
 
-	tcp     deferring // nil on the host, where gVisor is as it comes
+	tcp     inline // nil on the host, where gVisor is as it comes
 	capture atomic.Pointer[capture]
 	// packetSockets is how many sockets want link packets: without any, none are delivered.
 	packetSockets atomic.Int32
@@ -56,20 +55,13 @@ type Stack struct {
 	watchers []func(*Link)
 }
 
-// deferring is a protocol that processes what was delivered between Defer and Process in Process.
-type deferring interface {
-	Defer()
-	Process()
-}
-
 // New returns a stack that has only the loopback link, which is up with 127.0.0.1/8 and ::1/128.
 func New(o Options) *Stack {
 	s := &Stack{options: o}
 	s.Stack = newStack(s)
-	if s.inline, _ = s.TransportProtocolInstance(tcp.ProtocolNumber).(inline); s.inline != nil {
-		s.inline.LimitTimeWait(timeWaitLimit(o.Memory))
+	if s.tcp, _ = s.TransportProtocolInstance(tcp.ProtocolNumber).(inline); s.tcp != nil {
+		s.tcp.LimitTimeWait(timeWaitLimit(o.Memory))
 	}
-	s.tcp, _ = s.TransportProtocolInstance(tcp.ProtocolNumber).(deferring)
 	s.addLoopback()
 	return s
 }

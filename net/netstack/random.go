@@ -11,7 +11,7 @@ type random struct {
 	source io.Reader
 
 	mu   sync.Mutex
-	left []byte // not handed out, at the end of block
+	left []byte // not handed out, at the end of data
 	data [256]byte
 }
 

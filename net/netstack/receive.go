@@ -51,13 +51,14 @@ type pair struct {
 	counts counts
 }
 
-func newPair(e *ethernet, index int, p Pair) *pair {
+// newPair returns one of count pairs.
+func newPair(e *ethernet, p Pair, count int) *pair {
 	r := &pair{ethernet: e, rx: p.Rx, wait: p.Wait, size: p.Rx.BufferSize()}
 	r.send.init(e, p.Tx)
 	r.most = p.Rx.Free()
 	if memory := e.link.stack.options.Memory; memory != 0 {
 		// All buffers of a device take no more than 1/32 of memory.
-		r.most = max(fewBuffers, min(r.most, int(memory/32)/len(e.device.Pairs())/r.size))
+		r.most = max(fewBuffers, min(r.most, int(memory/32)/count/r.size))
 	}
 	r.target = min(fewBuffers, r.most)
 	r.gro.Init(!e.offloads.ReceiveTSO)

@@ -35,27 +35,23 @@ type sender struct {
 
 func (s *sender) init(e *ethernet, tx TxQueue) { s.ethernet, s.tx = e, tx }
 
-// WritePackets sends packets with their headers complete.
+// WritePackets sends packets with their headers complete. gVisor has single packets only, for WritePacket.
 func (e *ethernet) WritePackets(pkts stack.PacketBufferList) (n int, err tcpip.Error) {
-	list := pkts.AsSlice()
-	s := e.sender(list[0])
-	if s.observed() {
-		for _, p := range list {
-			s.observe(p)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ; n < len(list); n++ {
-		if err = s.write(list[n]); err != nil {
-			break
-		}
-	}
-	s.show()
-	return n, err
+	return writeEach(e, pkts)
 }
 
-// WritePacket sends one packet.
+// writeEach sends packets up to the first that cannot be sent.
+func writeEach(l linkEndpoint, pkts stack.PacketBufferList) (n int, err tcpip.Error) {
+	for _, p := range pkts.AsSlice() {
+		if err := l.WritePacket(p); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// WritePacket sends a packet with its headers complete.
 func (e *ethernet) WritePacket(p *stack.PacketBuffer) tcpip.Error {
 	s := e.sender(p)
 	if s.observed() {

@@ -46,7 +46,6 @@ type cardPair struct {
 
 	posted, published []Buffer
 	arrived           []arrival
-	parts             []Buffer
 
 	added, shown []sending
 	completed    []sending

@@ -30,6 +30,9 @@ func goshawk_pollReady(pda, tag uintptr, mode int32) {
 	if pd.fdseq.Load() != tag {
 		return
 	}
+	if (mode == 'w' || pd.rg.Load() == pdReady) && (mode == 'r' || pd.wg.Load() == pdReady) {
+		return // it is, as after most packets that a busy goroutine gets
+	}
 	systemstack(func() {
 		var list gList
 		delta := netpollready(&list, pd, mode)

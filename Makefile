@@ -13,9 +13,10 @@ test: qemu cc net e2fsprogs check ## all checks and tests, on the host and in gu
 	@test -s $(BOOTS) || { echo 'make test: no test has started QEMU'; exit 1; }
 	@echo "make test: passed; machines started: $$(wc -l < $(BOOTS))"
 
-check: ## formatting, go vet, staticcheck
+check: ## formatting, go vet, staticcheck, the command on macOS
 	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "not formatted by gofmt: $$unformatted"; exit 1; }
 	go vet ./...
+	GOOS=darwin CGO_ENABLED=0 go build -o /dev/null ./cmd/goshawk
 	go tool staticcheck -checks inherit,-U1000 ./...
 	go tool staticcheck -tests=false -tags goshawk ./arch/... ./boot ./fs/... ./kernel/...
 

@@ -2,7 +2,7 @@ package ext4_test
 
 import (
 	"bytes"
-	iofs "io/fs"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/goshawk-os/goshawk/fs/abi"
+	"github.com/goshawk-os/goshawk/fs/iofs"
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
 
@@ -116,7 +117,7 @@ func TestFlips(t *testing.T) {
 // readAll reads whatever can be read, of each file a part, and reports errors.
 func readAll(ns *vfs.Namespace) (failed bool) {
 	p := make([]byte, 64<<10)
-	_ = iofs.WalkDir(adapter{ns}, ".", func(path string, e iofs.DirEntry, err error) error {
+	_ = fs.WalkDir(iofs.FS{Namespace: ns}, ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			failed = true
 			return nil

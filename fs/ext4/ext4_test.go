@@ -2,8 +2,9 @@ package ext4_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
-	iofs "io/fs"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"github.com/goshawk-os/goshawk/fs/abi"
 	"github.com/goshawk-os/goshawk/fs/block"
 	"github.com/goshawk-os/goshawk/fs/ext4"
+	"github.com/goshawk-os/goshawk/fs/iofs"
 	"github.com/goshawk-os/goshawk/fs/pagecache"
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
@@ -95,11 +97,11 @@ func image(t testing.TB, dir, size string, options ...string) []byte {
 func mount(t testing.TB, img []byte, log func(string)) (*ext4.FS, *vfs.Namespace, error) {
 	pages := pagecache.New(pagecache.Options{Limit: 4096})
 	t.Cleanup(pages.Close)
-	fs, err := ext4.Mount(block.NewMemory(img, 512), ext4.Options{Pages: pages, Log: log})
+	mounted, err := ext4.Mount(block.NewMemory(img, 512), ext4.Options{Pages: pages, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}
-	return fs, vfs.New(fs), nil
+	return mounted, vfs.New(mounted), nil
 }
 
 var variations = map[string][]string{
@@ -128,20 +130,30 @@ func TestRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			img := image(t, dir, "64M", options...)
 			before := bytes.Clone(img)
-			fs, ns, err := mount(t, img, func(s string) { t.Error(s) })
+			mounted, ns, err := mount(t, img, func(s string) { t.Error(s) })
 			require.NoError(t, err)
 			compare(t, ns, dir)
 			extras(t, ns)
 			assert.True(t, bytes.Equal(before, img), "nothing was written")
-			st, err := fs.Statfs()
+			st, err := mounted.Statfs()
 			require.NoError(t, err)
 			assert.Greater(t, st.Blocks, st.Bfree)
 			assert.EqualValues(t, 64<<20/st.Bsize, blockCount(before))
-			sub, err := iofs.Sub(adapter{ns}, "a/b")
-			require.NoError(t, err)
-			require.NoError(t, fstest.TestFS(sub, "c"))
+			for dir, expected := range map[string]string{"a/b": "c", "many": firstOf(t, ns, "many")} {
+				sub, err := fs.Sub(iofs.FS{Namespace: ns}, dir)
+				require.NoError(t, err)
+				require.NoError(t, fstest.TestFS(sub, expected))
+			}
 		})
 	}
+}
+
+// firstOf is the first name in a directory.
+func firstOf(t *testing.T, ns *vfs.Namespace, dir string) string {
+	list, err := fs.ReadDir(iofs.FS{Namespace: ns}, dir)
+	require.NoError(t, err)
+	require.NotEmpty(t, list)
+	return list[0].Name()
 }
 
 // blockCount is s_blocks_count_lo.
@@ -151,7 +163,7 @@ func blockCount(img []byte) uint64 {
 
 // compare goes through dir and finds each file of it in the namespace, and no others.
 func compare(t *testing.T, ns *vfs.Namespace, dir string) {
-	require.NoError(t, filepath.WalkDir(dir, func(path string, e iofs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		require.NoError(t, err)
 		name := "/" + strings.TrimPrefix(strings.TrimPrefix(path, dir), "/")
 		var want syscall.Stat_t
@@ -180,17 +192,17 @@ func compare(t *testing.T, ns *vfs.Namespace, dir string) {
 			}
 			require.True(t, bytes.Equal(body, got), name)
 			require.NoError(t, f.Close())
-		case iofs.ModeSymlink:
+		case fs.ModeSymlink:
 			target, err := os.Readlink(path)
 			require.NoError(t, err)
 			got, err := ns.Readlink(nil, name)
 			require.NoError(t, err)
 			require.Equal(t, target, got)
-		case iofs.ModeDir:
+		case fs.ModeDir:
 			host, err := os.ReadDir(path)
 			require.NoError(t, err)
 			extra := map[string]int{"/": 1, "/a": 3}[name] // lost+found, nodes
-			list, err := iofs.ReadDir(adapter{ns}, strings.TrimPrefix(strings.Replace(name, "/", "./", 1), "./")+map[bool]string{true: "."}[name == "/"])
+			list, err := fs.ReadDir(iofs.FS{Namespace: ns}, cmp.Or(strings.TrimPrefix(name, "/"), "."))
 			require.NoError(t, err)
 			require.Len(t, list, len(host)+extra, name)
 		}

@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/goshawk-os/goshawk/fs/abi"
 	"github.com/goshawk-os/goshawk/fs/devfs"
+	"github.com/goshawk-os/goshawk/fs/iofs"
 	"github.com/goshawk-os/goshawk/fs/procfs"
 	"github.com/goshawk-os/goshawk/fs/tmpfs"
 	"github.com/goshawk-os/goshawk/fs/vfs"
@@ -76,6 +78,22 @@ func list(t *testing.T, f *vfs.File, buf []byte) (names []string) {
 	}
 }
 
+type dirent struct {
+	name string
+	off  int64
+}
+
+// parse reads records of getdents64(2).
+func parse(p []byte) (list []dirent) {
+	for len(p) > 0 {
+		size := binary.NativeEndian.Uint16(p[16:])
+		name, _, _ := strings.Cut(string(p[19:size]), "\x00")
+		list = append(list, dirent{name, int64(binary.NativeEndian.Uint64(p[8:]))})
+		p = p[size:]
+	}
+	return list
+}
+
 func TestNamespaceIsAnIOFS(t *testing.T) {
 	ns := newSpace()
 	require.NoError(t, ns.Mkdir(nil, "/dir", 0o755))
@@ -85,7 +103,7 @@ func TestNamespaceIsAnIOFS(t *testing.T) {
 	for i := range 40 {
 		write(t, ns, fmt.Sprintf("/dir/f%d", i), "x")
 	}
-	assert.NoError(t, fstest.TestFS(adapter{ns}, "file", "dir/sub/large", "dir/f39"))
+	assert.NoError(t, fstest.TestFS(iofs.FS{Namespace: ns}, "file", "dir/sub/large", "dir/f39"))
 }
 
 func TestMountsAndDotDot(t *testing.T) {
@@ -544,7 +562,7 @@ func TestProc(t *testing.T) {
 	assert.Equal(t, syscall.EPERM, ns.Unlink(nil, "/proc/self/exe", 0))
 	_, err = ns.Open(nil, "/proc/new", syscall.O_CREAT|syscall.O_RDWR, 0o644)
 	assert.Equal(t, syscall.EACCES, err)
-	sys, err := fs.Sub(adapter{ns}, "proc/sys")
+	sys, err := fs.Sub(iofs.FS{Namespace: ns}, "proc/sys")
 	require.NoError(t, err)
 	assert.NoError(t, fstest.TestFS(sys, "kernel/value"))
 }

@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/goshawk-os/goshawk/fs/ext4"
+	"github.com/goshawk-os/goshawk/fs/iofs"
 	"github.com/goshawk-os/goshawk/fs/pagecache"
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
@@ -22,12 +23,12 @@ import (
 // fsVerbs are what goshawk fs does with an image's file system.
 var fsVerbs = map[string]struct {
 	least, most int // arguments behind the image
-	do          func(w io.Writer, files imageFS, arg string) error
+	do          func(w io.Writer, files iofs.FS, arg string) error
 }{
 	"ls":     {0, 1, listImage},
 	"cat":    {1, 1, catImage},
-	"df":     {0, 0, func(w io.Writer, files imageFS, _ string) error { return freeOfImage(w, files) }},
-	"export": {0, 0, func(w io.Writer, files imageFS, _ string) error { return exportImage(w, files) }},
+	"df":     {0, 0, func(w io.Writer, files iofs.FS, _ string) error { return freeOfImage(w, files) }},
+	"export": {0, 0, func(w io.Writer, files iofs.FS, _ string) error { return exportImage(w, files) }},
 }
 
 func fsCommand() *command {
@@ -65,7 +66,7 @@ after a power cut, that is done in memory.
 				return 0, usagef("name a file of the image")
 			}
 			name := args[1]
-			return 0, withImage(name, func(files imageFS) error {
+			return 0, withImage(name, func(files iofs.FS) error {
 				w := bufio.NewWriter(os.Stdout)
 				if err := verb.do(w, files, path.Join("/", strings.Join(args[2:], ""))[1:]); err != nil {
 					return errors.Join(w.Flush(), fmt.Errorf("%s: %w", name, err))
@@ -80,7 +81,7 @@ after a power cut, that is done in memory.
 const imagePages = 16 << 20 / pagecache.PageSize
 
 // withImage has use work on an image's file system.
-func withImage(name string, use func(imageFS) error) error {
+func withImage(name string, use func(iofs.FS) error) error {
 	dev, err := openImage(name)
 	if err != nil {
 		return err
@@ -92,11 +93,11 @@ func withImage(name string, use func(imageFS) error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return use(imageFS{vfs.New(mounted)})
+	return use(iofs.FS{Namespace: vfs.New(mounted)})
 }
 
 // listImage lists a directory, or a file by itself.
-func listImage(w io.Writer, files imageFS, name string) error {
+func listImage(w io.Writer, files iofs.FS, name string) error {
 	if name == "" {
 		name = "."
 	}
@@ -106,7 +107,7 @@ func listImage(w io.Writer, files imageFS, name string) error {
 	case err != nil:
 		return err
 	case st.IsDir():
-		list, err := files.ReadDir(name)
+		list, err := fs.ReadDir(files, name)
 		if err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ func listImage(w io.Writer, files imageFS, name string) error {
 }
 
 // catImage writes a file.
-func catImage(w io.Writer, files imageFS, name string) error {
+func catImage(w io.Writer, files iofs.FS, name string) error {
 	f, err := files.Open(name)
 	if err != nil {
 		return err
@@ -146,8 +147,8 @@ func catImage(w io.Writer, files imageFS, name string) error {
 }
 
 // freeOfImage writes how much space there is.
-func freeOfImage(w io.Writer, files imageFS) error {
-	st, err := files.ns.Statfs(nil, "/")
+func freeOfImage(w io.Writer, files iofs.FS) error {
+	st, err := files.Namespace.Statfs(nil, "/")
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func freeOfImage(w io.Writer, files imageFS) error {
 }
 
 // exportImage writes all files as a tar archive. Sockets have no place in one.
-func exportImage(w io.Writer, files imageFS) error {
+func exportImage(w io.Writer, files iofs.FS) error {
 	archive := tar.NewWriter(w)
 	err := fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || name == "." || e.Type() == fs.ModeSocket {

@@ -32,7 +32,7 @@ func start() {
 	check(err)
 	check(mountModule(space, o.tar, nucleus.Module(), int64(total/2)))
 	check(addProgram(space, o.args[0], nucleus.Image()))
-	check(mountDevices(space, nucleus.Random))
+	check(mountDevices(space, nucleus.Random, addDisks))
 	check(mountProc(space, o.args))
 	check(changeDirectory(space, o.cwd))
 	linux.Start(space, o.framed)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/goshawk-os/goshawk/fs/devfs"
 	"github.com/goshawk-os/goshawk/fs/vfs"
 	"github.com/goshawk-os/goshawk/kernel/cmdline"
 	"github.com/goshawk-os/goshawk/kernel/linux"
@@ -94,7 +95,7 @@ func TestModule(t *testing.T) {
 func started(t testing.TB) *vfs.Namespace {
 	space, err := newRoot(nil, 1<<20)
 	require.NoError(t, err)
-	require.NoError(t, mountDevices(space, func(p []byte) { rand.Read(p) }))
+	require.NoError(t, mountDevices(space, func(p []byte) { rand.Read(p) }, func(*devfs.FS) {}))
 	require.NoError(t, mountProc(space, []string{"prog", "arg"}))
 	linux.Start(space, true)
 	return space

@@ -132,11 +132,13 @@ func makeAll(space *vfs.Namespace, path string) error {
 	return nil
 }
 
-// mountDevices mounts /dev. entropy fills memory with random bytes.
-func mountDevices(space *vfs.Namespace, entropy func([]byte)) error {
-	dev := devfs.New(entropy)
+// mountDevices mounts /dev. entropy fills memory with random bytes; addDisks registers the disks when
+// somebody first looks for them.
+func mountDevices(space *vfs.Namespace, entropy func([]byte), addDisks func(*devfs.FS)) error {
+	var dev *devfs.FS
+	dev = devfs.New(entropy, func() { addDisks(dev) })
 	for minor, name := range []string{"tty", "console"} {
-		if err := dev.Register(name, syscall.S_IFCHR|0o620, vfs.Dev(5, uint32(minor)), linux.OpenConsole); err != nil {
+		if err := dev.Register(name, 0o620, vfs.Dev(5, uint32(minor)), linux.OpenConsole); err != nil {
 			return errors.New("cannot make /dev/" + name + ": " + err.Error())
 		}
 	}

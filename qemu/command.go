@@ -90,6 +90,13 @@ func (m *Machine) devices() ([]string, error) {
 		}
 		args = append(args, "-netdev", fmt.Sprintf("%s,id=net%d%s", kind, i, options), "-device", device)
 	}
+	for i, d := range m.Disks {
+		blockdev, err := d.blockdev(i)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-blockdev", blockdev, "-device", fmt.Sprintf("%s,drive=disk%d", virtio("virtio-blk"), i))
+	}
 	if m.Entropy {
 		args = append(args, "-device", virtio("virtio-rng"))
 	}

@@ -74,6 +74,7 @@ type Machine struct {
 	Mount  string   // where the guest unpacks Module
 
 	NICs     []NIC  // network devices, at most MaxNICs; none is none
+	Disks    []Disk // /dev/vda, /dev/vdb, ... of the guest, at most MaxDisks
 	Hostname string // the guest's host name, "" if DHCP or the guest may choose
 	Pcap     string // file on this machine where the guest's network stack captures, "" for none
 	Entropy  bool   // with a virtio-rng device
@@ -131,6 +132,9 @@ func Module(tar, mount string) Option {
 
 // Network adds network devices.
 func Network(nics ...NIC) Option { return func(m *Machine) { m.NICs = append(m.NICs, nics...) } }
+
+// Disks adds disks.
+func Disks(disks ...Disk) Option { return func(m *Machine) { m.Disks = append(m.Disks, disks...) } }
 
 // Input sets the console's input.
 func Input(r io.Reader) Option { return func(m *Machine) { m.Input = r } }
@@ -200,6 +204,9 @@ func (m *Machine) defaults() (*Machine, error) {
 	if err := d.checkNetwork(); err != nil {
 		return nil, err
 	}
+	if err := d.checkDisks(); err != nil {
+		return nil, err
+	}
 	for _, v := range d.Env {
 		if k, _, ok := strings.Cut(v, "="); !ok || k == "" {
 			return nil, fmt.Errorf("environment variable %q is not of the form NAME=VALUE", v)
@@ -215,7 +222,7 @@ func (m *Machine) defaults() (*Machine, error) {
 }
 
 // Check finds out what is wrong with m without starting it: values that cannot be, a missing QEMU, a
-// port or tap that the machine would not get.
+// port, tap or disk that the machine would not get.
 func (m *Machine) Check() error {
 	d, err := m.defaults()
 	if err != nil {

@@ -75,7 +75,8 @@ func (m *Machine) checkNetwork() error {
 	return nil
 }
 
-// checkHost finds out whether this machine has the ports and taps that m needs, and takes its capture.
+// checkHost finds out whether this machine has the ports, taps and disks that m needs, and takes its
+// capture.
 func (m *Machine) checkHost() error {
 	if m.Pcap != "" {
 		file, err := os.OpenFile(m.Pcap, os.O_CREATE|os.O_WRONLY, 0o666)
@@ -83,6 +84,11 @@ func (m *Machine) checkHost() error {
 			return err
 		}
 		file.Close()
+	}
+	for _, d := range m.Disks {
+		if err := d.check(); err != nil {
+			return err
+		}
 	}
 	for _, n := range m.NICs {
 		switch b := n.backend().(type) {

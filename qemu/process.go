@@ -144,6 +144,11 @@ func (m *Machine) checkFiles() error {
 	if err := m.checkHost(); err != nil {
 		return err
 	}
+	for _, d := range m.Disks {
+		if err := d.make(); err != nil {
+			return err
+		}
+	}
 	if m.GDB != "" {
 		l, err := net.Listen("tcp", m.GDB)
 		if err != nil {

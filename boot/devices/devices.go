@@ -1,8 +1,8 @@
 // Package devices finds the machine's devices, and gives their drivers what package platform asks of
 // the machine.
 //
-// Nothing is looked for until somebody asks for network devices, so a program that does not use the
-// network does not pay for it. Then an entropy device is taken into service too, in the background:
+// Nothing is looked for until somebody asks for network devices or disks, so a program that uses
+// neither does not pay for it. Then an entropy device is taken into service too, in the background:
 // the random generator does without, since it is seeded at boot from the processor.
 package devices
 
@@ -22,10 +22,20 @@ var (
 )
 
 // Networks returns the machine's virtio network devices, as the firmware left them, in the order in
-// which QEMU's command line names them. report is told of network cards that cannot be used, each with
-// what to do about it, in a line for the console. Later calls return the same devices and report
-// nothing.
+// which QEMU's command line names them. report is told of devices that cannot be used, each with what to
+// do about it, in a line for the console. Later calls, and those of Disks, report nothing.
 func Networks(report func(text string)) []virtio.Transport {
+	find(report)
+	return found.Networks
+}
+
+// Disks is Networks for virtio block devices.
+func Disks(report func(text string)) []virtio.Transport {
+	find(report)
+	return found.Disks
+}
+
+func find(report func(text string)) {
 	once.Do(func() {
 		found = probe.Find(probe.Machine{
 			Mapper:   mapper{},
@@ -39,7 +49,6 @@ func Networks(report func(text string)) []virtio.Transport {
 			go seed(t)
 		}
 	})
-	return found.Networks
 }
 
 // Memory returns main memory, as drivers use it.

@@ -51,6 +51,7 @@ type machineFlags struct {
 	gdb           string
 	qemuArguments []string
 	network       networkFlags
+	disks         []qemu.Disk
 }
 
 func (m *machineFlags) define(fs *flag.FlagSet, cpus int, memory qemu.Size) {
@@ -91,7 +92,7 @@ func (m *machineFlags) new() (*qemu.Machine, error) {
 		return nil, usagef("-cpus 0: choose 1 to %d", qemu.MaxCPUs)
 	}
 	vm := qemu.New("", qemu.CPUs(m.cpus), qemu.Memory(m.memory), qemu.On(qemu.Kind(m.machine)),
-		qemu.Using(qemu.Accel(m.accel)), qemu.Env(m.environment...), qemu.Extra(m.qemuArguments...))
+		qemu.Using(qemu.Accel(m.accel)), qemu.Env(m.environment...), qemu.Disks(m.disks...), qemu.Extra(m.qemuArguments...))
 	if m.gdb != "" {
 		host, port, err := net.SplitHostPort(m.gdb)
 		if err != nil {

@@ -21,6 +21,7 @@ func runCommand() *command {
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
 	m.define(fs, 1, qemu.DefaultMemory)
 	m.network.definePorts(fs)
+	m.diskFlag(fs)
 	fs.StringVar(&m.gdb, "gdb", "", "serve gdb at `port` (or host:port), and wait for it before the first instruction")
 	fs.DurationVar(&timeout, "timeout", 0, "end the machine after this `time`, such as 30s, with status 124")
 	b.define(fs)
@@ -37,11 +38,12 @@ The program's console is on standard input and output. Ctrl-C sends it SIGINT,
 a second Ctrl-C ends the machine. The exit status is the program's own; 124 if
 -timeout ended it, 125 if it ended without a status. The program's environment
 is empty but for -env.
-` + networkHelp,
+` + networkHelp + diskHelp,
 		examples: `	goshawk run ./cmd/hello
 	goshawk run -p 80 ./cmd/httpd
 	goshawk run -cpus 4 -mem 1G -p 0.0.0.0:8080:80 -env GODEBUG=gctrace=1 ./server -- -addr :80
 	goshawk run -net tap=tap0,addr=10.0.0.2/24,gw=10.0.0.1,dns=9.9.9.9 ./server
+	goshawk run -disk data.img,size=1G ./server
 	goshawk run -root ./files example.org/tool@latest arg
 	goshawk build -o hello.elf ./cmd/hello && goshawk run hello.elf
 	goshawk run -gdb 1234 ./cmd/hello

@@ -127,6 +127,15 @@ func (q *Queue) Size() int { return len(q.chains) }
 // Free returns the number of free descriptors.
 func (q *Queue) Free() int { return q.numFree }
 
+// Room returns how many segments the longest chain has that Add takes now. A
+// chain of two needs two free descriptors all the same.
+func (q *Queue) Room() int {
+	if q.tables != nil && q.numFree > 0 {
+		return max(q.numFree, min(indirectLimit, len(q.chains)))
+	}
+	return q.numFree
+}
+
 // InFlight returns the number of chains published that Next has not taken.
 func (q *Queue) InFlight() int { return q.inFlight }
 

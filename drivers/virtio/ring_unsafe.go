@@ -22,7 +22,8 @@ import (
 // bits. The other half of the event words is padding.
 //
 // Ordering. The other observer is the device: another CPU under a hypervisor,
-// or hardware. The operations of sync/atomic are sequentially consistent, so
+// or hardware. The operations of sync/atomic are sequentially consistent, and fence
+// makes them so where an emulator takes the barriers away; so
 //   - the store of avail idx makes descriptors and ring entries written before
 //     it visible first (2.7.13.3), and is visible before avail_event or used
 //     flags are read (2.7.13.4.1),
@@ -71,9 +72,13 @@ func newRing(block []byte, n int) ring {
 
 func (r *ring) publish(idx, flags uint16) {
 	atomic.StoreUint32(r.availHead, uint32(idx)<<16|uint32(flags))
+	fence()
 }
 
-func (r *ring) setUsedEvent(idx uint16) { atomic.StoreUint32(r.usedEvent, uint32(idx)) }
+func (r *ring) setUsedEvent(idx uint16) {
+	atomic.StoreUint32(r.usedEvent, uint32(idx))
+	fence()
+}
 
 func (r *ring) usedIndex() uint16 { return uint16(atomic.LoadUint32(r.usedHead) >> 16) }
 

@@ -3,6 +3,7 @@
 package devfs
 
 import (
+	"strings"
 	"sync"
 	"syscall"
 
@@ -15,24 +16,25 @@ import (
 type FS struct {
 	*tmpfs.FS
 	mu      sync.RWMutex
-	devices map[device]func(flags int) (vfs.Handle, error)
-}
+	devices map[uint64]func(flags int) (vfs.Handle, error) // of characters, by number
+	disks   map[uint64]func(flags int) (vfs.Content, error)
 
-type device struct {
-	typ  uint32
-	rdev uint64
+	look     sync.Once
+	populate func()
 }
 
 // New returns a file system with null, zero, full, random, urandom, the
 // directory shm and the links fd, stdin, stdout and stderr, which lead to
 // /proc/self/fd. entropy fills its argument with random bytes.
 //
+// populate registers the disks. It is called once, when somebody first lists
+// the directory, looks for a name that a disk may have (vd...), or opens a
+// block device by a node elsewhere; it may be nil.
+//
 // The numbers are those of Linux (Documentation/admin-guide/devices.txt).
-func New(entropy func(p []byte)) *FS {
-	d := &FS{
-		FS:      tmpfs.New(tmpfs.Options{Type: "devtmpfs"}),
-		devices: make(map[device]func(int) (vfs.Handle, error)),
-	}
+func New(entropy func(p []byte), populate func()) *FS {
+	d := &FS{devices: make(map[uint64]func(int) (vfs.Handle, error)), populate: populate}
+	d.FS = tmpfs.New(tmpfs.Options{Type: "devtmpfs", Look: d.lookFor})
 	for _, m := range []struct {
 		name   string
 		minor  uint32
@@ -42,7 +44,7 @@ func New(entropy func(p []byte)) *FS {
 		{"random", 8, random{fill: entropy}}, {"urandom", 9, random{fill: entropy}},
 	} {
 		open := func(int) (vfs.Handle, error) { return m.handle, nil }
-		d.mustCreate(d.Register(m.name, syscall.S_IFCHR|0o666, vfs.Dev(1, m.minor), open))
+		d.mustCreate(d.Register(m.name, 0o666, vfs.Dev(1, m.minor), open))
 	}
 	for _, l := range [][2]string{
 		{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
@@ -66,27 +68,53 @@ func (d *FS) create(name string, n vfs.NewNode) error {
 	return err
 }
 
-// Register makes the node /dev/name and the device behind it. mode is its type
-// (S_IFCHR or S_IFBLK) and permissions. open is called for each opening of a
-// node with this type and number, wherever it lies. EEXIST if the name is
-// taken.
-func (d *FS) Register(name string, mode uint32, rdev uint64, open func(flags int) (vfs.Handle, error)) error {
+// lookFor is told of names before they are looked up, and of "" before all are
+// listed.
+func (d *FS) lookFor(name string) {
+	if d.populate != nil && (name == "" || strings.HasPrefix(name, "vd")) {
+		d.look.Do(d.populate)
+	}
+}
+
+// Register makes the node /dev/name and the character device behind it. open is
+// called for each opening of a node with this number, wherever it lies. EEXIST
+// if the name is taken.
+func (d *FS) Register(name string, perm uint32, rdev uint64, open func(flags int) (vfs.Handle, error)) error {
 	d.mu.Lock()
-	d.devices[device{mode & syscall.S_IFMT, rdev}] = open
+	d.devices[rdev] = open
 	d.mu.Unlock()
-	return d.create(name, vfs.NewNode{Mode: mode, Rdev: rdev})
+	return d.create(name, vfs.NewNode{Mode: syscall.S_IFCHR | perm, Rdev: rdev})
+}
+
+// RegisterDisk is Register for a block device.
+func (d *FS) RegisterDisk(name string, perm uint32, rdev uint64, open func(flags int) (vfs.Content, error)) error {
+	d.mu.Lock()
+	if d.disks == nil {
+		d.disks = make(map[uint64]func(int) (vfs.Content, error))
+	}
+	d.disks[rdev] = open
+	d.mu.Unlock()
+	return d.create(name, vfs.NewNode{Mode: syscall.S_IFBLK | perm, Rdev: rdev})
 }
 
 // OpenDevice opens a device: what vfs.Namespace.OpenDevice is to be set to.
 // ENXIO if there is none with this type and number.
-func (d *FS) OpenDevice(typ uint32, rdev uint64, flags int) (vfs.Handle, error) {
-	d.mu.RLock()
-	open := d.devices[device{typ, rdev}]
-	d.mu.RUnlock()
-	if open == nil {
-		return nil, syscall.ENXIO
+func (d *FS) OpenDevice(typ uint32, rdev uint64, flags int) (h vfs.Handle, c vfs.Content, err error) {
+	if typ == syscall.S_IFBLK {
+		d.lookFor("")
 	}
-	return open(flags)
+	d.mu.RLock()
+	device, disk := d.devices[rdev], d.disks[rdev]
+	d.mu.RUnlock()
+	switch {
+	case typ == syscall.S_IFBLK && disk != nil:
+		c, err = disk(flags)
+	case typ == syscall.S_IFCHR && device != nil:
+		h, err = device(flags)
+	default:
+		err = syscall.ENXIO
+	}
+	return h, c, err
 }
 
 // memory is what the devices of major 1 have in common (mem(4)): they take

@@ -66,8 +66,16 @@ func (d *directory) Stat() (vfs.Stat, error) {
 	return st, err
 }
 
+// look tells whoever wants to know that somebody looks for a name.
+func (d *directory) look(name string) {
+	if d.fs.look != nil && d.self == d.fs.root {
+		d.fs.look(name)
+	}
+}
+
 // Lookup implements vfs.Directory.
 func (d *directory) Lookup(name string) (vfs.Entry, error) {
+	d.look(name)
 	d.fs.tree.RLock()
 	defer d.fs.tree.RUnlock()
 	if len(name) > abi.NAME_MAX && !d.removed {
@@ -83,6 +91,7 @@ func (d *directory) Lookup(name string) (vfs.Entry, error) {
 // ReadDir implements vfs.Directory. A cursor is a seq.
 func (d *directory) ReadDir(cursor int64, emit func(name string, ino uint64, typ uint32, next int64) bool) error {
 	d.accessed()
+	d.look("")
 	d.fs.tree.RLock()
 	defer d.fs.tree.RUnlock()
 	if d.removed {

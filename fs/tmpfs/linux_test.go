@@ -265,7 +265,7 @@ type goshawk struct {
 
 func newGoshawk() *goshawk {
 	ns := vfs.New(tmpfs.New(tmpfs.Options{Limit: limit}))
-	ns.OpenDevice = devfs.New(func([]byte) {}).OpenDevice
+	ns.OpenDevice = devfs.New(func([]byte) {}, nil).OpenDevice
 	return &goshawk{ns: ns, files: map[int]*vfs.File{}, next: 3}
 }
 

@@ -30,6 +30,9 @@ type Options struct {
 	Limit int64  // most bytes that all files may take; 0: DefaultLimit
 	Mode  uint32 // permissions of the root directory; 0: 0755
 	Type  string // name of the file system type; "": tmpfs
+	// Look, unless nil, is called before a name in the root directory is
+	// looked up, and with "" before its names are read. It may add some.
+	Look func(name string)
 }
 
 // FS is one file system in memory.
@@ -41,6 +44,7 @@ type FS struct {
 	ino   atomic.Uint64
 	tree  sync.RWMutex
 	root  *dirent
+	look  func(name string)
 }
 
 // New returns an empty file system.
@@ -54,7 +58,7 @@ func New(o Options) *FS {
 	if o.Type == "" {
 		o.Type = "tmpfs"
 	}
-	fs := &FS{typ: o.Type, dev: vfs.NewDev(), limit: o.Limit >> pageBits}
+	fs := &FS{typ: o.Type, dev: vfs.NewDev(), limit: o.Limit >> pageBits, look: o.Look}
 	root := &directory{}
 	fs.initNode(&root.node, syscall.S_IFDIR|o.Mode)
 	root.nlink = 2

@@ -18,7 +18,7 @@ func CopyFileRange(in *File, inOff *int64, out *File, outOff *int64, n int) (int
 		return 0, syscall.EBADF
 	case in.isDir() || out.isDir():
 		return 0, syscall.EISDIR
-	case in.content == nil || out.content == nil:
+	case in.Inode().Type() != syscall.S_IFREG || out.Inode().Type() != syscall.S_IFREG:
 		return 0, syscall.EINVAL
 	case in.readable() != nil || out.canWrite() != nil || out.Flags()&syscall.O_APPEND != 0:
 		return 0, syscall.EBADF

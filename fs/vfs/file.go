@@ -21,8 +21,8 @@ type File struct {
 	refs    atomic.Int32
 	flags   atomic.Int64
 	loc     location
-	content Content // of regular files
-	handle  Handle  // of special files
+	content Content // of regular files and disks
+	handle  Handle  // of other special files
 
 	mu  sync.Mutex // reads and writes that use off
 	off int64      // position in a file or directory
@@ -397,6 +397,9 @@ func (f *File) Sync() error {
 	if f.handle != nil {
 		return syscall.EINVAL
 	}
+	if s, ok := f.content.(Syncer); ok { // of a disk
+		return s.Sync()
+	}
 	if s, ok := f.Inode().(Syncer); ok {
 		return s.Sync()
 	}
@@ -411,10 +414,14 @@ func (f *File) Ioctl(cmd uint, arg unsafe.Pointer) error {
 	if f.isPath() {
 		return syscall.EBADF
 	}
-	if i, ok := f.handle.(Ioctler); ok {
-		return i.Ioctl(cmd, arg)
+	i, ok := f.handle.(Ioctler)
+	if !ok {
+		i, ok = f.content.(Ioctler)
 	}
-	return syscall.ENOTTY
+	if !ok {
+		return syscall.ENOTTY
+	}
+	return i.Ioctl(cmd, arg)
 }
 
 // Bytes returns n bytes at off in place, if the file system can do that and

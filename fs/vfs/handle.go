@@ -32,7 +32,8 @@ type Poller interface {
 	Notify(fn func(events uint32)) (cancel func())
 }
 
-// An Ioctler is a Handle with ioctls of its own. arg is the third argument.
+// An Ioctler is a Handle, or the Content of a device, with ioctls of its own.
+// arg is the third argument.
 type Ioctler interface {
 	Ioctl(cmd uint, arg unsafe.Pointer) error
 }

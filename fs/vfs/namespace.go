@@ -15,9 +15,10 @@ type Namespace struct {
 	// included; waiting for the other end is the hook's business. It has to be
 	// set before the first Open; nil answers ENXIO.
 	OpenFifo func(key any, flags int) (Handle, error)
-	// OpenDevice opens a device node by type (S_IFCHR, S_IFBLK) and number.
-	// It has to be set before the first Open; nil answers ENXIO.
-	OpenDevice func(typ uint32, rdev uint64, flags int) (Handle, error)
+	// OpenDevice opens a device node by type (S_IFCHR, S_IFBLK) and number: as
+	// a Handle, or as a Content if it has positions, which may be an Ioctler
+	// and a Syncer. It has to be set before the first Open; nil answers ENXIO.
+	OpenDevice func(typ uint32, rdev uint64, flags int) (Handle, Content, error)
 
 	mountMu sync.Mutex
 	table   atomic.Pointer[mountTable]

@@ -154,7 +154,7 @@ func (ns *Namespace) openLocation(l location, flags int, created bool) (*File, e
 		return nil, err
 	}
 	happened(l, syscall.IN_OPEN)
-	if flags&syscall.O_TRUNC != 0 && f.content != nil && !created {
+	if flags&syscall.O_TRUNC != 0 && f.content != nil && !created && typ == syscall.S_IFREG {
 		if err := f.truncate(0); err != nil {
 			f.Close()
 			return nil, err
@@ -192,7 +192,7 @@ func (ns *Namespace) attach(f *File, inode Inode, typ uint32, flags int) (err er
 		if ns.OpenDevice == nil {
 			return syscall.ENXIO
 		}
-		f.handle, err = ns.OpenDevice(typ, st.Rdev, flags)
+		f.handle, f.content, err = ns.OpenDevice(typ, st.Rdev, flags)
 		return err
 	case syscall.S_IFSOCK:
 		return syscall.ENXIO

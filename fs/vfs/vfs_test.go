@@ -474,7 +474,7 @@ func TestDevices(t *testing.T) {
 		for i := range p {
 			p[i] = byte(rand.Uint32())
 		}
-	})
+	}, nil)
 	ns.OpenDevice = dev.OpenDevice
 	require.NoError(t, ns.Mkdir(nil, "/dev", 0o755))
 	require.NoError(t, ns.Mount("/dev", dev, "dev", false))
@@ -500,9 +500,9 @@ func TestDevices(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "/proc/self/fd/1", link)
 	write(t, ns, "/dev/shm/x", "y")
-	require.NoError(t, dev.Register("tty", syscall.S_IFCHR|0o666, vfs.Dev(5, 0), func(int) (vfs.Handle, error) { return &pipe{}, nil }))
+	require.NoError(t, dev.Register("tty", 0o666, vfs.Dev(5, 0), func(int) (vfs.Handle, error) { return &pipe{}, nil }))
 	assert.IsType(t, &pipe{}, open(t, ns, "/dev/tty", syscall.O_RDWR).Handle())
-	assert.Equal(t, syscall.EEXIST, dev.Register("tty", syscall.S_IFCHR, vfs.Dev(5, 0), nil))
+	assert.Equal(t, syscall.EEXIST, dev.Register("tty", 0, vfs.Dev(5, 0), nil))
 	require.NoError(t, ns.Mknod(nil, "/unknown", syscall.S_IFCHR, vfs.Dev(200, 1)))
 	_, err = ns.Open(nil, "/unknown", syscall.O_RDONLY, 0)
 	assert.Equal(t, syscall.ENXIO, err)

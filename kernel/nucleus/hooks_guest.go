@@ -25,6 +25,18 @@ func touch(a uintptr) { amd64.Load8(a) }
 //go:linkname waitLine goshawk.waitLine
 func waitLine(line int)
 
+// DeviceBusy says that a device works on something that goroutines may wait
+// for, DeviceDone that it has completed it and they were woken. Meanwhile the
+// runtime takes waiting goroutines for no deadlock.
+//
+//go:linkname DeviceBusy goshawk.blockEnter
+func DeviceBusy()
+
+// DeviceDone is described at DeviceBusy.
+//
+//go:linkname DeviceDone goshawk.blockExit
+func DeviceDone()
+
 // linesMarked is where the runtime takes lines from.
 //
 //go:linkname linesMarked goshawk.linesMarked

@@ -81,6 +81,7 @@ func (b *bench) serverBoot(l link) (table, error) {
 			if err != nil {
 				return t, err
 			}
+			t.row("QEMU start to listening", "ms", "").add(g, milliseconds(s.ready.Sub(s.start)))
 			t.row("QEMU start to first 200", "ms", "≤ 120").add(g, milliseconds(s.served.Sub(s.start)))
 			if err := s.stop(); err != nil {
 				return t, err

@@ -19,12 +19,13 @@ type Machine struct {
 	Messages platform.Messages
 	Ports    platform.Ports
 	Slots    []mmio.Slot // where virtio-mmio devices may be
-	CPUs     int         // each may have a queue pair of a network device, with an interrupt
+	CPUs     int         // each may have a queue of a disk or network device, with an interrupt
 }
 
 // Devices are found in the order of the slots, then of the PCI addresses.
 type Devices struct {
 	Networks []virtio.Transport
+	Disks    []virtio.Transport
 	Entropy  []virtio.Transport
 }
 
@@ -32,13 +33,15 @@ func (d *Devices) add(t virtio.Transport) {
 	switch t.DeviceType() {
 	case virtio.VIRTIO_ID_NET:
 		d.Networks = append(d.Networks, t)
+	case virtio.VIRTIO_ID_BLOCK:
+		d.Disks = append(d.Disks, t)
 	case virtio.VIRTIO_ID_RNG:
 		d.Entropy = append(d.Entropy, t)
 	}
 }
 
-// Find returns the devices. report is told of devices that cannot be used and of network cards of
-// other kinds, each with what to do about it.
+// Find returns the devices. report is told of devices that cannot be used and of network cards and
+// disk controllers of other kinds, each with what to do about it.
 func Find(m Machine, report func(text string)) Devices {
 	var found Devices
 	for _, t := range mmio.Find(m.Slots, m.Mapper, m.Lines, func(err *mmio.SlotError) { report(err.Error()) }) {
@@ -50,12 +53,16 @@ func Find(m Machine, report func(text string)) Devices {
 	for _, f := range pci.Scan(pci.NewPortConfig(m.Ports)) {
 		interrupts := 2 // configuration, queue
 		switch deviceType := virtiopci.DeviceType(f); {
-		case deviceType == virtio.VIRTIO_ID_NET:
+		case deviceType == virtio.VIRTIO_ID_NET, deviceType == virtio.VIRTIO_ID_BLOCK:
 			interrupts = 1 + m.CPUs
 		case deviceType == virtio.VIRTIO_ID_RNG:
 		case f.Class>>16 == classNetwork:
 			report("PCI " + f.Address.String() + " (" + hex(f.Vendor) + ":" + hex(f.Device) +
 				"): a network card without a driver; use virtio-net-pci")
+			continue
+		case f.Class>>8 == classSCSI, f.Class>>8 == classNVM:
+			report("PCI " + f.Address.String() + " (" + hex(f.Vendor) + ":" + hex(f.Device) +
+				"): a disk controller without a driver; use virtio-blk-pci")
 			continue
 		default:
 			continue
@@ -69,8 +76,14 @@ func Find(m Machine, report func(text string)) Devices {
 	return found
 }
 
-// classNetwork is the base class of network controllers (PCI Local Bus Specification 3.0, appendix D).
-const classNetwork = 0x02
+// Classes: the base class of network controllers (PCI Local Bus Specification 3.0, appendix D), and
+// base class and subclass of SCSI and NVM controllers (PCI Code and ID Assignment Specification 1.11,
+// section 1.2). The IDE and SATA controllers of chipsets are there with disks or without.
+const (
+	classNetwork = 0x02
+	classSCSI    = 0x0100
+	classNVM     = 0x0108
+)
 
 // hex writes a PCI ID.
 func hex(id uint16) string {

@@ -62,6 +62,7 @@ func TestMMIO(t *testing.T) {
 		Slots: slots,
 	}, func(text string) { reports = append(reports, text) })
 	assert.Len(t, found.Networks, 2)
+	assert.Len(t, found.Disks, 1)
 	assert.Len(t, found.Entropy, 1)
 	assert.Equal(t, []string{
 		"virtio-mmio at 0x4000: the device has only the legacy interface; in QEMU, set -global virtio-mmio.force-legacy=off",
@@ -93,32 +94,40 @@ func TestPCI(t *testing.T) {
 	}
 	legacy := plain(0x10001af4, 0x020000)
 	legacy.Words[0x2c/4] = virtio.VIRTIO_ID_NET << 16
-	untouched := device(0x1042, 0xf000_3000, mapper) // a disk
-	untouched.Words[2] = 0x010000 << 8
+	untouched := device(0x1043, 0xf000_3000, mapper) // a console
+	untouched.Words[2] = 0x078000 << 8
+	disk := device(0x1042, 0xf000_4000, mapper)
+	disk.Words[2] = 0x010000 << 8
 	var i interrupts
 	var reports []string
 	found := Find(Machine{
 		Mapper: mapper, Lines: &i, Messages: &i, CPUs: 8,
 		Ports: &fakepci.Ports{Bus: fakepci.Bus{
-			{0, 0, 0}: plain(0x29c08086, 0x060000),
-			{0, 2, 0}: plain(0x100e8086, 0x020000),
-			{0, 3, 0}: device(0x1041, 0xf000_0000, mapper),
-			{0, 4, 0}: device(0x1044, 0xf000_1000, mapper),
-			{0, 5, 0}: device(0x1041, 0xf000_2000, mapper),
-			{0, 6, 0}: untouched,
-			{0, 7, 0}: legacy,
-			{0, 8, 0}: plain(0x816810ec, 0x028000),
+			{0, 0, 0}:  plain(0x29c08086, 0x060000),
+			{0, 2, 0}:  plain(0x100e8086, 0x020000),
+			{0, 3, 0}:  device(0x1041, 0xf000_0000, mapper),
+			{0, 4, 0}:  device(0x1044, 0xf000_1000, mapper),
+			{0, 5, 0}:  device(0x1041, 0xf000_2000, mapper),
+			{0, 6, 0}:  untouched,
+			{0, 7, 0}:  legacy,
+			{0, 8, 0}:  plain(0x816810ec, 0x028000),
+			{0, 9, 0}:  disk,
+			{0, 10, 0}: plain(0x00101b36, 0x010802),
+			{0, 11, 0}: plain(0x29228086, 0x010601),
 		}},
 	}, func(text string) { reports = append(reports, text) })
 	require.Len(t, found.Networks, 2)
 	require.Len(t, found.Entropy, 1)
 	assert.Len(t, found.Networks[0].Interrupts(), 3, "as many as the device has")
 	assert.Len(t, found.Entropy[0].Interrupts(), 2)
-	assert.Equal(t, 8, i.messages)
+	require.Len(t, found.Disks, 1)
+	assert.Len(t, found.Disks[0].Interrupts(), 3)
+	assert.Equal(t, 11, i.messages)
 	assert.Zero(t, untouched.Words[1]&7, "a device without a driver is left alone")
 	assert.Equal(t, []string{
 		"PCI 00:02.0 (8086:100e): a network card without a driver; use virtio-net-pci",
 		"PCI device 00:07.0 (1af4:1000): the virtio device lacks a usable common or notify structure; in QEMU, do not set disable-modern",
 		"PCI 00:08.0 (10ec:8168): a network card without a driver; use virtio-net-pci",
+		"PCI 00:0a.0 (1b36:0010): a disk controller without a driver; use virtio-blk-pci",
 	}, reports)
 }

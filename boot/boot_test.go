@@ -21,12 +21,26 @@ import (
 )
 
 func TestReadOptions(t *testing.T) {
-	line, err := cmdline.Encode([]string{"console=framed", "env=A=B", "cwd=/a b", "argv0=/bin/x", "tar=/data", "cosnole=x y"}, []string{"-v", ""})
+	line, err := cmdline.Encode([]string{"console=framed", "env=A=B", "cwd=/a b", "argv0=/bin/x", "tar=/data", "share=x:/a b:ro", "share=y:/c", "cosnole=x y"}, []string{"-v", ""})
 	require.NoError(t, err)
 	assert.Equal(t, options{
-		framed: true, cwd: "/a b", tar: "/data", args: []string{"/bin/x", "-v", ""}, unknown: []string{"cosnole=x y"},
+		framed: true, cwd: "/a b", tar: "/data", shares: []string{"x:/a b:ro", "y:/c"}, args: []string{"/bin/x", "-v", ""}, unknown: []string{"cosnole=x y"},
 	}, readOptions(line+" virtio_mmio.device=512@0xfeb00000:5"))
 	assert.Equal(t, options{args: []string{program}}, readOptions(""))
+}
+
+func TestParseShare(t *testing.T) {
+	for option, want := range map[string]share{
+		"x:/a b": {"x", "/a b", false}, "share0:/mnt:ro": {"share0", "/mnt", true}, "x:/mnt:rw": {"x", "/mnt:rw", false},
+	} {
+		s, ok := parseShare(option)
+		assert.True(t, ok, option)
+		assert.Equal(t, want, s)
+	}
+	for _, option := range []string{"", "x", ":/mnt", "x:", "x:mnt", "x:ro"} {
+		_, ok := parseShare(option)
+		assert.False(t, ok, option)
+	}
 }
 
 // archive returns a tar with these files.

@@ -1,6 +1,10 @@
 package boot
 
-import "github.com/goshawk-os/goshawk/kernel/cmdline"
+import (
+	"strings"
+
+	"github.com/goshawk-os/goshawk/kernel/cmdline"
+)
 
 // options are what the kernel's command line says (docs/design.md section 7), apart from the
 // environment: that goes from the nucleus to the Go runtime, as the arguments do.
@@ -8,6 +12,7 @@ type options struct {
 	framed  bool     // console input is framed
 	cwd     string   // working directory, "" if not given
 	tar     string   // where the boot module's files go, "" if not given
+	shares  []string // folders of the host, see parseShare
 	args    []string // os.Args
 	unknown []string
 }
@@ -34,6 +39,8 @@ func readOptions(line string) options {
 			o.args[0] = decode(v)
 		} else if v, ok := cmdline.Option(word, "tar"); ok {
 			o.tar = decode(v)
+		} else if v, ok := cmdline.Option(word, "share"); ok {
+			o.shares = append(o.shares, decode(v))
 		} else if !elsewhere(word) {
 			o.unknown = append(o.unknown, decode(word))
 		}
@@ -54,4 +61,17 @@ func elsewhere(word string) bool {
 func decode(word string) string {
 	b := make([]byte, len(word))
 	return string(b[:cmdline.Decode(b, word)])
+}
+
+// A share is a folder of the host and where it is mounted.
+type share struct {
+	tag, dir string
+	readOnly bool
+}
+
+// parseShare reads an option share, TAG:/DIRECTORY or TAG:/DIRECTORY:ro.
+func parseShare(option string) (s share, ok bool) {
+	s.tag, s.dir, ok = strings.Cut(option, ":")
+	s.dir, s.readOnly = strings.CutSuffix(s.dir, ":ro")
+	return s, ok && s.tag != "" && strings.HasPrefix(s.dir, "/")
 }

@@ -97,6 +97,13 @@ func (m *Machine) devices() ([]string, error) {
 		}
 		args = append(args, "-blockdev", blockdev, "-device", fmt.Sprintf("%s,drive=disk%d", virtio("virtio-blk"), i))
 	}
+	for i, s := range m.Shares {
+		fsdev, err := s.fsdev(i)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "-fsdev", fsdev, "-device", fmt.Sprintf("%s,fsdev=%s,mount_tag=%[2]s", virtio("virtio-9p"), s.tag(i)))
+	}
 	if m.Entropy {
 		args = append(args, "-device", virtio("virtio-rng"))
 	}

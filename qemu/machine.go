@@ -73,11 +73,12 @@ type Machine struct {
 	Module string   // a tar on the host, handed over as boot module
 	Mount  string   // where the guest unpacks Module
 
-	NICs     []NIC  // network devices, at most MaxNICs; none is none
-	Disks    []Disk // /dev/vda, /dev/vdb, ... of the guest, at most MaxDisks
-	Hostname string // the guest's host name, "" if DHCP or the guest may choose
-	Pcap     string // file on this machine where the guest's network stack captures, "" for none
-	Entropy  bool   // with a virtio-rng device
+	NICs     []NIC   // network devices, at most MaxNICs; none is none
+	Disks    []Disk  // /dev/vda, /dev/vdb, ... of the guest, at most MaxDisks
+	Shares   []Share // folders that the guest mounts, at most MaxShares
+	Hostname string  // the guest's host name, "" if DHCP or the guest may choose
+	Pcap     string  // file on this machine where the guest's network stack captures, "" for none
+	Entropy  bool    // with a virtio-rng device
 
 	// RawCommandLine, if not empty, replaces the command line made of the fields above, for a guest
 	// that is not Goshawk. Input then arrives as it is, not framed.
@@ -135,6 +136,11 @@ func Network(nics ...NIC) Option { return func(m *Machine) { m.NICs = append(m.N
 
 // Disks adds disks.
 func Disks(disks ...Disk) Option { return func(m *Machine) { m.Disks = append(m.Disks, disks...) } }
+
+// Shares adds folders of this machine.
+func Shares(shares ...Share) Option {
+	return func(m *Machine) { m.Shares = append(m.Shares, shares...) }
+}
 
 // Input sets the console's input.
 func Input(r io.Reader) Option { return func(m *Machine) { m.Input = r } }
@@ -207,6 +213,9 @@ func (m *Machine) defaults() (*Machine, error) {
 	if err := d.checkDisks(); err != nil {
 		return nil, err
 	}
+	if err := d.checkShares(); err != nil {
+		return nil, err
+	}
 	for _, v := range d.Env {
 		if k, _, ok := strings.Cut(v, "="); !ok || k == "" {
 			return nil, fmt.Errorf("environment variable %q is not of the form NAME=VALUE", v)
@@ -222,7 +231,7 @@ func (m *Machine) defaults() (*Machine, error) {
 }
 
 // Check finds out what is wrong with m without starting it: values that cannot be, a missing QEMU, a
-// port, tap or disk that the machine would not get.
+// port, tap, disk or folder that the machine would not get.
 func (m *Machine) Check() error {
 	d, err := m.defaults()
 	if err != nil {
@@ -248,6 +257,9 @@ func (m *Machine) commandLine() (string, error) {
 	add("cwd", m.Dir)
 	add("argv0", m.Argv0)
 	add("tar", m.Mount)
+	for i, s := range m.Shares {
+		add("share", s.option(i))
+	}
 	add("hostname", m.Hostname)
 	if slices.ContainsFunc(m.NICs, func(n NIC) bool { return n.Config != "" }) {
 		for _, n := range m.NICs {

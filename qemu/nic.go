@@ -90,6 +90,11 @@ func (m *Machine) checkHost() error {
 			return err
 		}
 	}
+	for _, s := range m.Shares {
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
 	for _, n := range m.NICs {
 		switch b := n.backend().(type) {
 		case User:

@@ -1,8 +1,8 @@
 // Package devices finds the machine's devices, and gives their drivers what package platform asks of
 // the machine.
 //
-// Nothing is looked for until somebody asks for network devices or disks, so a program that uses
-// neither does not pay for it. Then an entropy device is taken into service too, in the background:
+// Nothing is looked for until somebody asks for network devices, disks or folders of the host, so a
+// program that uses none does not pay for it. Then an entropy device is taken into service too, in the background:
 // the random generator does without, since it is seeded at boot from the processor.
 package devices
 
@@ -23,7 +23,7 @@ var (
 
 // Networks returns the machine's virtio network devices, as the firmware left them, in the order in
 // which QEMU's command line names them. report is told of devices that cannot be used, each with what to
-// do about it, in a line for the console. Later calls, and those of Disks, report nothing.
+// do about it, in a line for the console. Later calls, and those of Disks and Shares, report nothing.
 func Networks(report func(text string)) []virtio.Transport {
 	find(report)
 	return found.Networks
@@ -33,6 +33,12 @@ func Networks(report func(text string)) []virtio.Transport {
 func Disks(report func(text string)) []virtio.Transport {
 	find(report)
 	return found.Disks
+}
+
+// Shares is Networks for virtio 9P devices.
+func Shares(report func(text string)) []virtio.Transport {
+	find(report)
+	return found.Shares
 }
 
 func find(report func(text string)) {

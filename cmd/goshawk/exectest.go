@@ -78,7 +78,7 @@ func (s *execSettings) run(binary string, args []string) (int, error) {
 	// Coverage data goes to a directory on this side; without the flag testing makes one of its own.
 	args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-test.gocoverdir=") })
 	vm.Dir, vm.Argv0, vm.Args = dir, binary, args
-	vm.Env = append(testEnvironment(dir), vm.Env...)
+	vm.Env = append(vm.Env, testEnvironment(dir)...) // of two with one name the first counts
 	vm.Input, vm.Output = os.Stdin, os.Stdout
 	if s.verbose {
 		vm.Verbose, vm.Messages = printCommand, os.Stderr

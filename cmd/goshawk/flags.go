@@ -52,6 +52,7 @@ type machineFlags struct {
 	qemuArguments []string
 	network       networkFlags
 	disks         []qemu.Disk
+	shares        []qemu.Share
 }
 
 func (m *machineFlags) define(fs *flag.FlagSet, cpus int, memory qemu.Size) {
@@ -76,6 +77,7 @@ func (m *machineFlags) define(fs *flag.FlagSet, cpus int, memory qemu.Size) {
 		return nil
 	})
 	m.network.define(fs)
+	m.shareFlag(fs)
 	fs.Func("qemu-args", "further arguments for QEMU, `quoted` as for a shell; repeatable", func(s string) error {
 		args, err := shell.Fields(s, nil)
 		if err != nil {
@@ -92,7 +94,7 @@ func (m *machineFlags) new() (*qemu.Machine, error) {
 		return nil, usagef("-cpus 0: choose 1 to %d", qemu.MaxCPUs)
 	}
 	vm := qemu.New("", qemu.CPUs(m.cpus), qemu.Memory(m.memory), qemu.On(qemu.Kind(m.machine)),
-		qemu.Using(qemu.Accel(m.accel)), qemu.Env(m.environment...), qemu.Disks(m.disks...), qemu.Extra(m.qemuArguments...))
+		qemu.Using(qemu.Accel(m.accel)), qemu.Env(m.environment...), qemu.Disks(m.disks...), qemu.Shares(m.shares...), qemu.Extra(m.qemuArguments...))
 	if m.gdb != "" {
 		host, port, err := net.SplitHostPort(m.gdb)
 		if err != nil {

@@ -38,12 +38,13 @@ The program's console is on standard input and output. Ctrl-C sends it SIGINT,
 a second Ctrl-C ends the machine. The exit status is the program's own; 124 if
 -timeout ended it, 125 if it ended without a status. The program's environment
 is empty but for -env.
-` + networkHelp + diskHelp,
+` + networkHelp + diskHelp + shareHelp,
 		examples: `	goshawk run ./cmd/hello
 	goshawk run -p 80 ./cmd/httpd
 	goshawk run -cpus 4 -mem 1G -p 0.0.0.0:8080:80 -env GODEBUG=gctrace=1 ./server -- -addr :80
 	goshawk run -net tap=tap0,addr=10.0.0.2/24,gw=10.0.0.1,dns=9.9.9.9 ./server
 	goshawk run -disk data.img,size=1G ./server
+	goshawk run -share .:/src,ro -share out:/out ./tool
 	goshawk run -root ./files example.org/tool@latest arg
 	goshawk build -o hello.elf ./cmd/hello && goshawk run hello.elf
 	goshawk run -gdb 1234 ./cmd/hello

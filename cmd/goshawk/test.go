@@ -50,6 +50,7 @@ Flags of its own, which may stand among those of go test:
   -env K=V          set an environment variable; repeatable
   -files directory  give the tests this directory of their module too, named from
                     the package's directory; repeatable
+  -share dir:/mnt   share a directory with the guest, as for goshawk run; repeatable
   -qemu-args args   further arguments for QEMU; repeatable
 
 With -x, QEMU's command lines are shown too.`,
@@ -80,7 +81,7 @@ type testLine struct {
 }
 
 // ownTestFlags are the flags of goshawk test that go test does not have.
-var ownTestFlags = []string{"cpus", "mem", "machine", "accel", "net", "hostname", "env", "files", "qemu-args"}
+var ownTestFlags = []string{"cpus", "mem", "machine", "accel", "net", "hostname", "env", "files", "share", "qemu-args"}
 
 // boolTestFlags are the flags of go test that take no value unless it is joined by "=": "go help
 // build", "go help testflag".
@@ -137,6 +138,13 @@ func parseTest(args []string) (*testLine, error) {
 			return nil, usagef("-%s: %s", name, why)
 		}
 		switch {
+		case name == "share" && !filepath.IsAbs(value):
+			// The tests run in their packages' directories.
+			dir, err := os.Getwd()
+			if err != nil {
+				return nil, err
+			}
+			l.own = append(l.own, "-share="+strings.ReplaceAll(dir, ",", ",,")+"/"+value)
 		case slices.Contains(ownTestFlags, name):
 			l.own = append(l.own, "-"+name+"="+value)
 		case name == "tags":

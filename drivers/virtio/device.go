@@ -1,6 +1,6 @@
 // Package virtio is the driver's side of virtio devices: the handshake, the
 // configuration and split virtqueues, after Virtual I/O Device (VIRTIO)
-// Version 1.2. Transports are in mmio and pci, drivers in net, rng and blk.
+// Version 1.2. Transports are in mmio and pci, drivers in net, rng, blk and p9.
 //
 // The device is not trusted. What it writes is read once, checked and kept in
 // private memory; no index, length or state is ever read back from memory that

@@ -68,6 +68,8 @@ func (e *DeviceError) Error() string {
 		s += "block device"
 	case VIRTIO_ID_RNG:
 		s += "entropy device"
+	case VIRTIO_ID_9P:
+		s += "9P device"
 	default:
 		s += "device of type " + strconv.FormatUint(uint64(e.Type), 10)
 	}

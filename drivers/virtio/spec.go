@@ -8,6 +8,7 @@ const (
 	VIRTIO_ID_NET   = 1
 	VIRTIO_ID_BLOCK = 2
 	VIRTIO_ID_RNG   = 4
+	VIRTIO_ID_9P    = 9
 )
 
 // Device status bits (2.1).

@@ -79,8 +79,8 @@ func New(root FileSystem) *Namespace {
 	return ns
 }
 
-// Mount mounts f over the directory at path, which must exist. source is what
-// /proc/mounts shows in its first column.
+// Mount mounts f over the directory at path, which must exist and is in use from
+// then on (see Acquirer). source is what /proc/mounts shows in its first column.
 func (ns *Namespace) Mount(path string, f FileSystem, source string, readOnly bool) error {
 	ns.mountMu.Lock()
 	defer ns.mountMu.Unlock()
@@ -90,6 +90,9 @@ func (ns *Namespace) Mount(path string, f FileSystem, source string, readOnly bo
 	}
 	if !at.isDir() {
 		return syscall.ENOTDIR
+	}
+	if a, ok := at.inode().(Acquirer); ok && !a.Acquire() {
+		return syscall.ENOENT
 	}
 	m := &mount{fs: f, source: source, readOnly: readOnly, root: f.Root(), at: at}
 	old := ns.table.Load()

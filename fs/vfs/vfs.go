@@ -243,8 +243,8 @@ type HandleOpener interface {
 	OpenHandle(flags int) (Handle, error)
 }
 
-// An Acquirer wants to know how many Files use it: a file without a name is
-// freed when the last one is closed.
+// An Acquirer wants to know how many Files and mounts use it: a file without a
+// name is freed when the last one is closed.
 type Acquirer interface {
 	// Acquire returns false if the file was freed already.
 	Acquire() bool

@@ -27,6 +27,7 @@ type Devices struct {
 	Networks []virtio.Transport
 	Disks    []virtio.Transport
 	Entropy  []virtio.Transport
+	Shares   []virtio.Transport // 9P devices
 }
 
 func (d *Devices) add(t virtio.Transport) {
@@ -37,6 +38,8 @@ func (d *Devices) add(t virtio.Transport) {
 		d.Disks = append(d.Disks, t)
 	case virtio.VIRTIO_ID_RNG:
 		d.Entropy = append(d.Entropy, t)
+	case virtio.VIRTIO_ID_9P:
+		d.Shares = append(d.Shares, t)
 	}
 }
 
@@ -55,7 +58,7 @@ func Find(m Machine, report func(text string)) Devices {
 		switch deviceType := virtiopci.DeviceType(f); {
 		case deviceType == virtio.VIRTIO_ID_NET, deviceType == virtio.VIRTIO_ID_BLOCK:
 			interrupts = 1 + m.CPUs
-		case deviceType == virtio.VIRTIO_ID_RNG:
+		case deviceType == virtio.VIRTIO_ID_RNG, deviceType == virtio.VIRTIO_ID_9P:
 		case f.Class>>16 == classNetwork:
 			report("PCI " + f.Address.String() + " (" + hex(f.Vendor) + ":" + hex(f.Device) +
 				"): a network card without a driver; use virtio-net-pci")

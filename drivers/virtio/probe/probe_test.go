@@ -49,7 +49,7 @@ func TestMMIO(t *testing.T) {
 	var i interrupts
 	ports := &noPorts{}
 	var slots []mmio.Slot
-	for _, addr := range []uint64{0x6000, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000} {
+	for _, addr := range []uint64{0x6000, 0x7000, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000} {
 		slots = append(slots, mmio.Slot{Addr: addr, Size: 0x200, IRQ: 5})
 	}
 	var reports []string
@@ -57,6 +57,7 @@ func TestMMIO(t *testing.T) {
 		Mapper: fakepci.Mapper{
 			0x1000: slot(2, virtio.VIRTIO_ID_NET), 0x2000: slot(2, virtio.VIRTIO_ID_BLOCK), 0x3000: slot(2, 0),
 			0x4000: slot(1, virtio.VIRTIO_ID_NET), 0x5000: slot(2, virtio.VIRTIO_ID_RNG), 0x6000: slot(2, virtio.VIRTIO_ID_NET),
+			0x7000: slot(2, virtio.VIRTIO_ID_9P),
 		},
 		Lines: &i, Messages: &i, Ports: ports, CPUs: 2,
 		Slots: slots,
@@ -64,6 +65,7 @@ func TestMMIO(t *testing.T) {
 	assert.Len(t, found.Networks, 2)
 	assert.Len(t, found.Disks, 1)
 	assert.Len(t, found.Entropy, 1)
+	assert.Len(t, found.Shares, 1)
 	assert.Equal(t, []string{
 		"virtio-mmio at 0x4000: the device has only the legacy interface; in QEMU, set -global virtio-mmio.force-legacy=off",
 	}, reports)

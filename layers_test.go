@@ -26,7 +26,7 @@ const module = "github.com/goshawk-os/goshawk"
 // import (docs/design.md, section 2).
 var guestStd = []string{
 	"bytes", "cmp", "errors", "io", "io/fs", "iter", "maps", "math", "math/bits", "path", "runtime", "slices", "sort",
-	"strconv", "strings", "sync", "sync/atomic", "syscall", "time", "unicode/utf16", "unicode/utf8", "unsafe",
+	"strconv", "strings", "sync", "sync/atomic", "syscall", "time", "unicode/utf16", "unicode/utf8", "unsafe", "weak",
 }
 
 // arrows say which packages of this module the guest packages below a path

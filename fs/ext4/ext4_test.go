@@ -97,7 +97,7 @@ func image(t testing.TB, dir, size string, options ...string) []byte {
 func mount(t testing.TB, img []byte, log func(string)) (*ext4.FS, *vfs.Namespace, error) {
 	pages := pagecache.New(pagecache.Options{Limit: 4096})
 	t.Cleanup(pages.Close)
-	mounted, err := ext4.Mount(block.NewMemory(img, 512), ext4.Options{Pages: pages, Log: log})
+	mounted, err := ext4.Mount(block.NewMemory(img, 512), ext4.Options{Pages: pages, Log: log, ReadOnly: true})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,14 +16,30 @@ const understood = disk.INCOMPAT_FILETYPE | disk.INCOMPAT_RECOVER | disk.INCOMPA
 	disk.INCOMPAT_64BIT | disk.INCOMPAT_MMP | disk.INCOMPAT_FLEX_BG | disk.INCOMPAT_CSUM_SEED |
 	disk.INCOMPAT_LARGEDIR | disk.INCOMPAT_INLINE_DATA
 
-// refused are the names, as tune2fs(8) spells them, of the others.
-var refused = []struct {
+type featureName struct {
 	bit  uint32
 	name string
-}{
+}
+
+// refused are the names, as tune2fs(8) spells them, of the others.
+var refused = []featureName{
 	{disk.INCOMPAT_COMPRESSION, "compression"}, {disk.INCOMPAT_JOURNAL_DEV, "journal_dev"},
 	{disk.INCOMPAT_EA_INODE, "ea_inode"}, {disk.INCOMPAT_DIRDATA, "dirdata"},
 	{disk.INCOMPAT_ENCRYPT, "encrypt"}, {disk.INCOMPAT_CASEFOLD, "casefold"},
+}
+
+// featureNames returns the names of bits, each after a space; those that have none are one number.
+func featureNames(bits uint32, known []featureName) (names string) {
+	for _, f := range known {
+		if bits&f.bit != 0 {
+			names += " " + f.name
+			bits &^= f.bit
+		}
+	}
+	if bits != 0 {
+		names += " 0x" + strconv.FormatUint(uint64(bits), 16)
+	}
+	return names
 }
 
 // readSuper reads and checks the superblock.
@@ -34,17 +50,7 @@ func (fs *FS) readSuper() error {
 	}
 	fs.super = *s
 	if unknown := s.S_feature_incompat &^ understood; unknown != 0 {
-		names := ""
-		for _, f := range refused {
-			if unknown&f.bit != 0 {
-				names += " " + f.name
-				unknown &^= f.bit
-			}
-		}
-		if unknown != 0 {
-			names += " 0x" + strconv.FormatUint(uint64(unknown), 16)
-		}
-		return errors.New("ext4: the file system has features that are not supported:" + names)
+		return errors.New("ext4: the file system has features that are not supported:" + featureNames(unknown, refused))
 	}
 	fs.size = 1024 << min(s.S_log_block_size, 3)
 	if fs.size > 4096 {
@@ -108,47 +114,90 @@ func (fs *FS) loadSuper() (*disk.SuperBlock, error) {
 	return s, nil
 }
 
-// recover replays the journal and reads what that may have changed again.
-func (fs *FS) recover() error {
-	if fs.super.S_journal_inum == 0 {
-		return errors.New("ext4: the journal must be replayed, and lies on another device")
+// kept are the features that this package keeps up when it changes a file system, and their names.
+var kept = []struct {
+	incompat bool
+	known    uint32
+	names    []featureName // of others
+}{
+	{true, disk.INCOMPAT_FILETYPE | disk.INCOMPAT_RECOVER | disk.INCOMPAT_META_BG | disk.INCOMPAT_EXTENTS | disk.INCOMPAT_64BIT |
+		disk.INCOMPAT_FLEX_BG | disk.INCOMPAT_CSUM_SEED | disk.INCOMPAT_LARGEDIR,
+		[]featureName{{disk.INCOMPAT_MMP, "mmp"}, {disk.INCOMPAT_INLINE_DATA, "inline_data"}}},
+	{false, disk.RO_COMPAT_SPARSE_SUPER | disk.RO_COMPAT_LARGE_FILE | disk.RO_COMPAT_HUGE_FILE | disk.RO_COMPAT_GDT_CSUM |
+		disk.RO_COMPAT_DIR_NLINK | disk.RO_COMPAT_EXTRA_ISIZE | disk.RO_COMPAT_METADATA_CSUM | disk.RO_COMPAT_ORPHAN_PRESENT,
+		[]featureName{
+			{disk.RO_COMPAT_QUOTA, "quota"}, {disk.RO_COMPAT_BIGALLOC, "bigalloc"}, {disk.RO_COMPAT_READONLY, "read-only"},
+			{disk.RO_COMPAT_PROJECT, "project"}, {disk.RO_COMPAT_SHARED_BLOCKS, "shared_blocks"}, {disk.RO_COMPAT_VERITY, "verity"},
+		}},
+}
+
+// writable reports whether this package can change the file system, and logs why not.
+func (fs *FS) writable() bool {
+	names := ""
+	for _, k := range kept {
+		has := fs.super.S_feature_ro_compat
+		if k.incompat {
+			has = fs.super.S_feature_incompat
+		}
+		names += featureNames(has&^k.known, k.names)
 	}
-	n, err := fs.readNode(fs.super.S_journal_inum)
+	switch {
+	case names != "":
+		fs.log("ext4: the file system can only be read, since it has features that writing does not support:" + names)
+		return false
+	case fs.super.S_feature_incompat&disk.INCOMPAT_EXTENTS == 0 || fs.super.S_feature_incompat&disk.INCOMPAT_FILETYPE == 0:
+		fs.log("ext4: the file system can only be read, since it does not have the features extent and filetype")
+		return false
+	}
+	return true
+}
+
+// loadLog reads the journal and replays it if it has something that is not on the rest of the
+// disk, and then reads again what that may have changed. Without need it returns nil.
+func (fs *FS) loadLog(needed bool) (*jbd2.Log, error) {
+	s := &fs.super
+	if s.S_feature_compat&disk.COMPAT_HAS_JOURNAL == 0 || !needed && s.S_feature_incompat&disk.INCOMPAT_RECOVER == 0 {
+		return nil, nil
+	}
+	if s.S_journal_inum == 0 {
+		return nil, errors.New("ext4: the journal lies on another device, which is not supported")
+	}
+	n, err := fs.readNode(s.S_journal_inum)
 	if err != nil {
-		return errors.New("ext4: the journal's inode cannot be read: " + err.Error())
+		return nil, errors.New("ext4: the journal's inode cannot be read: " + err.Error())
 	}
 	area := jbd2.Area{Device: fs.dev, BlockSize: fs.size}
 	for at, end := uint64(0), min(n.size/uint64(fs.size), fs.blocks); at < end; {
-		phys, count, err := n.lookup(at)
-		if err != nil || phys == 0 {
-			return errors.New("ext4: the journal's inode is damaged")
+		r, err := n.lookup(at)
+		if err != nil || !r.data() {
+			return nil, errors.New("ext4: the journal's inode is damaged")
 		}
-		count = min(count, end-at)
-		area.Runs = append(area.Runs, jbd2.Run{Start: phys, Count: count})
+		count := min(r.count, end-at)
+		area.Runs = append(area.Runs, jbd2.Run{Start: r.phys, Count: count})
 		at += count
 	}
 	l, err := jbd2.Load(area)
 	if err != nil {
-		return errors.New("ext4: the journal cannot be read: " + err.Error())
+		return nil, errors.New("ext4: the journal cannot be read: " + err.Error())
 	}
 	if !l.Dirty() {
-		return nil
+		return l, nil
 	}
 	if fs.dev.Info().ReadOnly {
-		return errors.New("ext4: the journal must be replayed, and the device is read-only")
+		return nil, errors.New("ext4: the journal must be replayed, and the device is read-only")
 	}
 	r, err := l.Recover(fs.cache)
 	if err != nil {
-		return errors.New("ext4: the journal cannot be replayed: " + err.Error())
+		return nil, errors.New("ext4: the journal cannot be replayed: " + err.Error())
 	}
-	if r.Note != "" && fs.o.Log != nil {
-		fs.o.Log("ext4: journal: " + r.Note)
+	if r.Note != "" {
+		fs.log("ext4: journal: " + r.Note)
 	}
 	if err := fs.readSuper(); err != nil {
-		return err
+		return nil, err
 	}
 	if fs.cache.BlockSize() != fs.size {
-		return errors.New("ext4: the journal has damaged the superblock")
+		return nil, errors.New("ext4: the journal has damaged the superblock")
 	}
-	return fs.readGroups()
+	return l, fs.readGroups()
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/goshawk-os/goshawk/fs/ext4/crc32c"
 	"github.com/goshawk-os/goshawk/fs/ext4/disk"
+	"github.com/goshawk-os/goshawk/fs/ext4/jbd2"
 )
 
 // xattr is one extended attribute as it is on disk.
@@ -75,32 +76,78 @@ func (n *node) xattrs(use func(xattr) bool) error {
 		more = use(x)
 		return more
 	})
-	number := uint64(n.raw.I_file_acl_lo) | uint64(n.raw.L_i_file_acl_h)<<32
+	number := n.xattrBlock()
 	if err != nil || !more || number == 0 {
 		return err
 	}
-	if !n.fs.valid(number, 1) {
-		return n.fs.damaged("inode", uint64(n.ino), "its block of attributes does not lie in the file system")
-	}
-	b, err := n.fs.cache.Get(number)
+	b, err := n.openXattrs(number)
 	if err != nil {
 		return err
 	}
 	defer b.Release()
+	return n.parseXattrs(b.Data, disk.XATTR_HEADER_SIZE, b.Data, use)
+}
+
+// xattrBlock returns the number of the block of attributes, 0 if there is none.
+func (n *node) xattrBlock() uint64 {
+	return uint64(n.raw.I_file_acl_lo) | uint64(n.raw.L_i_file_acl_h)<<32
+}
+
+// openXattrs returns that block, checked.
+func (n *node) openXattrs(number uint64) (*jbd2.Buffer, error) {
+	if !n.fs.valid(number, 1) {
+		return nil, n.fs.damaged("inode", uint64(n.ino), "its block of attributes does not lie in the file system")
+	}
+	b, err := n.fs.cache.Get(number)
+	if err != nil {
+		return nil, err
+	}
 	h := disk.At[disk.XattrHeader](b.Data, 0)
 	if h.H_magic != disk.XATTR_MAGIC || h.H_blocks != 1 {
-		return n.fs.damaged("block", number, "it holds no extended attributes")
+		b.Release()
+		return nil, n.fs.damaged("block", number, "it holds no extended attributes")
 	}
 	if n.fs.csum && !b.Verified() {
-		c := crc32c.Update(crc32c.Update(n.fs.seed, raw4(uint32(number))), raw4(uint32(number>>32)))
-		c = crc32c.Update(c, b.Data[:disk.XATTR_CHECKSUM])
-		c = crc32c.Update(c, []byte{0, 0, 0, 0})
-		if crc32c.Update(c, b.Data[disk.XATTR_CHECKSUM+4:]) != h.H_checksum {
-			return n.fs.damaged("block", number, "wrong checksum of extended attributes")
+		if n.fs.xattrSum(b) != h.H_checksum {
+			b.Release()
+			return nil, n.fs.damaged("block", number, "wrong checksum of extended attributes")
 		}
 		b.SetVerified()
 	}
-	return n.parseXattrs(b.Data, disk.XATTR_HEADER_SIZE, b.Data, use)
+	return b, nil
+}
+
+// xattrSum returns the checksum of a block of extended attributes.
+func (fs *FS) xattrSum(b *jbd2.Buffer) uint32 {
+	c := crc32c.Update(crc32c.Update(fs.seed, raw4(uint32(b.Block))), raw4(uint32(b.Block>>32)))
+	c = crc32c.Update(c, b.Data[:disk.XATTR_CHECKSUM])
+	c = crc32c.Update(c, []byte{0, 0, 0, 0})
+	return crc32c.Update(c, b.Data[disk.XATTR_CHECKSUM+4:])
+}
+
+// dropXattrs frees the block of attributes of an inode that is deleted, or counts one user less of it.
+func (n *node) dropXattrs(h *jbd2.Handle) error {
+	number := n.xattrBlock()
+	if number == 0 {
+		return nil
+	}
+	b, err := n.openXattrs(number)
+	if err != nil {
+		return err
+	}
+	defer b.Release()
+	header := disk.At[disk.XattrHeader](b.Data, 0)
+	if header.H_refcount <= 1 {
+		return n.fs.freeBlock(h, number)
+	}
+	if err := h.Modify(b); err != nil {
+		return err
+	}
+	header.H_refcount--
+	if n.fs.csum {
+		header.H_checksum = n.fs.xattrSum(b)
+	}
+	return nil
 }
 
 // tailXattrs is xattrs for those in the inode, whose values are counted from

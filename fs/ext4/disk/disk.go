@@ -47,13 +47,43 @@ const (
 	INCOMPAT_CASEFOLD    = 0x20000
 )
 
-// Features that matter to readers (s_feature_compat, s_feature_ro_compat).
+// Features that a system may ignore (s_feature_compat).
 const (
-	COMPAT_HAS_JOURNAL = 0x4
+	COMPAT_HAS_JOURNAL   = 0x4
+	COMPAT_DIR_INDEX     = 0x20
+	COMPAT_SPARSE_SUPER2 = 0x200
+	COMPAT_ORPHAN_FILE   = 0x1000
+)
 
-	RO_COMPAT_HUGE_FILE     = 0x8
-	RO_COMPAT_GDT_CSUM      = 0x10
-	RO_COMPAT_METADATA_CSUM = 0x400
+// Features that a system must know to change the file system (s_feature_ro_compat).
+const (
+	RO_COMPAT_SPARSE_SUPER   = 0x1
+	RO_COMPAT_LARGE_FILE     = 0x2
+	RO_COMPAT_HUGE_FILE      = 0x8
+	RO_COMPAT_GDT_CSUM       = 0x10
+	RO_COMPAT_DIR_NLINK      = 0x20
+	RO_COMPAT_EXTRA_ISIZE    = 0x40
+	RO_COMPAT_QUOTA          = 0x100
+	RO_COMPAT_BIGALLOC       = 0x200
+	RO_COMPAT_METADATA_CSUM  = 0x400
+	RO_COMPAT_READONLY       = 0x1000
+	RO_COMPAT_PROJECT        = 0x2000
+	RO_COMPAT_SHARED_BLOCKS  = 0x4000
+	RO_COMPAT_VERITY         = 0x8000
+	RO_COMPAT_ORPHAN_PRESENT = 0x10000
+)
+
+// States of a file system (s_state).
+const (
+	VALID_FS = 0x1 // was unmounted
+	ERROR_FS = 0x2 // something was found to be wrong
+)
+
+// Flags of a group (bg_flags), with a checksum of the descriptor only.
+const (
+	BG_INODE_UNINIT = 0x1 // neither inode bitmap nor table were ever written
+	BG_BLOCK_UNINIT = 0x2 // the block bitmap was never written
+	BG_INODE_ZEROED = 0x4 // the whole inode table is on the disk
 )
 
 // SuperBlock is struct ext4_super_block (super.rst), to s_checksum_seed's
@@ -138,7 +168,17 @@ type SuperBlock struct {
 	S_lpf_ino              uint32
 	S_prj_quota_inum       uint32
 	S_checksum_seed        uint32
-	S_reserved             [98 * 4]byte
+	S_wtime_hi             uint8
+	S_mtime_hi             uint8
+	S_mkfs_time_hi         uint8
+	S_lastcheck_hi         uint8
+	S_first_error_time_hi  uint8
+	S_last_error_time_hi   uint8
+	S_error_errcode        [2]uint8
+	S_encoding             uint16
+	S_encoding_flags       uint16
+	S_orphan_file_inum     uint32
+	S_reserved             [94 * 4]byte
 	S_checksum             uint32
 }
 

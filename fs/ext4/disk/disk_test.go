@@ -21,6 +21,7 @@ func TestLayout(t *testing.T) {
 	assert.EqualValues(t, 0x200, unsafe.Offsetof(s.S_mount_opts))
 	assert.EqualValues(t, 0x248, unsafe.Offsetof(s.S_overhead_clusters))
 	assert.EqualValues(t, 0x270, unsafe.Offsetof(s.S_checksum_seed))
+	assert.EqualValues(t, 0x280, unsafe.Offsetof(s.S_orphan_file_inum))
 	assert.EqualValues(t, 0x3fc, unsafe.Offsetof(s.S_checksum))
 	assert.EqualValues(t, 64, unsafe.Sizeof(GroupDesc{}))
 	assert.EqualValues(t, DESC_CHECKSUM, unsafe.Offsetof(GroupDesc{}.Bg_checksum))

@@ -46,11 +46,20 @@ const (
 
 // Flags of an inode (i_flags).
 const (
+	IMMUTABLE_FL   = 0x10
+	APPEND_FL      = 0x20
 	INDEX_FL       = 0x1000
 	HUGE_FILE_FL   = 0x40000
 	EXTENTS_FL     = 0x80000
 	INLINE_DATA_FL = 0x10000000
 )
+
+// LINK_MAX is the most names of an inode. A directory with more subdirectories counts 1
+// (dir_nlink).
+const LINK_MAX = 65000
+
+// EXTRA_ISIZE is the i_extra_isize that the fields of Inode need.
+const EXTRA_ISIZE = 32
 
 // Block map (ifork.rst): direct block numbers, then one of each depth.
 const (

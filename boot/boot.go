@@ -34,6 +34,7 @@ func start() {
 	check(addProgram(space, o.args[0], nucleus.Image()))
 	check(mountDevices(space, nucleus.Random, addDisks))
 	check(mountProc(space, o.args))
+	check(mountDisks(space, o.mounts))
 	check(mountShares(space, o.shares))
 	check(changeDirectory(space, o.cwd))
 	linux.Start(space, o.framed)

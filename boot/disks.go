@@ -3,6 +3,8 @@
 package boot
 
 import (
+	"sync"
+
 	"github.com/goshawk-os/goshawk/boot/devices"
 	"github.com/goshawk-os/goshawk/drivers/virtio/blk"
 	"github.com/goshawk-os/goshawk/fs/blockdev"
@@ -17,23 +19,38 @@ const (
 	maxDisks   = 26
 )
 
-// addDisks makes /dev/vda, /dev/vdb, ... of the machine's virtio block devices, with a queue for each
-// CPU. Those that cannot be used keep their letter.
-func addDisks(dev *devfs.FS) {
+// A disk is a virtio block device of the machine: vda, vdb, ... Those that cannot be used keep their letter.
+type disk struct {
+	name   string
+	device *blk.Device
+	err    error // why there is no device
+}
+
+// findDisks finds the machine's disks, once, and gives each a queue for each CPU.
+var findDisks = sync.OnceValue(func() (found []disk) {
 	for i, t := range devices.Disks(warn) {
 		if i == maxDisks {
 			warn("only 26 disks have names, the others are not used")
-			return
+			break
 		}
-		name := "vd" + string(rune('a'+i))
-		d, err := blk.Open(t, devices.Memory(), blk.Options{
+		d := disk{name: "vd" + string(rune('a'+i))}
+		d.device, d.err = blk.Open(t, devices.Memory(), blk.Options{
 			Queues: nucleus.NumCPU(), CPU: nucleus.CPU, Busy: nucleus.DeviceBusy, Done: nucleus.DeviceDone,
 		})
+		found = append(found, d)
+	}
+	return found
+})
+
+// addDisks makes /dev/vda, /dev/vdb, ...
+func addDisks(dev *devfs.FS) {
+	for i, d := range findDisks() {
+		err := d.err
 		if err == nil {
-			err = dev.RegisterDisk(name, 0o660, vfs.Dev(diskMajor, uint32(i*diskMinors)), blockdev.New(d).Open)
+			err = dev.RegisterDisk(d.name, 0o660, vfs.Dev(diskMajor, uint32(i*diskMinors)), blockdev.New(d.device).Open)
 		}
 		if err != nil {
-			warn(name + ": " + err.Error())
+			warn(d.name + ": " + err.Error())
 		}
 	}
 }

@@ -12,6 +12,7 @@ type options struct {
 	framed  bool     // console input is framed
 	cwd     string   // working directory, "" if not given
 	tar     string   // where the boot module's files go, "" if not given
+	mounts  []string // file systems of disks, see parseMount
 	shares  []string // folders of the host, see parseShare
 	args    []string // os.Args
 	unknown []string
@@ -39,6 +40,8 @@ func readOptions(line string) options {
 			o.args[0] = decode(v)
 		} else if v, ok := cmdline.Option(word, "tar"); ok {
 			o.tar = decode(v)
+		} else if v, ok := cmdline.Option(word, "mount"); ok {
+			o.mounts = append(o.mounts, decode(v))
 		} else if v, ok := cmdline.Option(word, "share"); ok {
 			o.shares = append(o.shares, decode(v))
 		} else if !elsewhere(word) {
@@ -63,6 +66,25 @@ func decode(word string) string {
 	return string(b[:cmdline.Decode(b, word)])
 }
 
+// A diskMount is a disk and where its file system is mounted.
+type diskMount struct {
+	disk, dir string
+	readOnly  bool
+}
+
+// parseMount reads an option mount, vda:/DIRECTORY or vda:/DIRECTORY:ro.
+func parseMount(option string) (m diskMount, ok bool) {
+	m.disk, m.dir, m.readOnly, ok = parsePlace(option)
+	return m, ok
+}
+
+// parsePlace reads NAME:/DIRECTORY or NAME:/DIRECTORY:ro.
+func parsePlace(option string) (name, dir string, readOnly, ok bool) {
+	name, dir, ok = strings.Cut(option, ":")
+	dir, readOnly = strings.CutSuffix(dir, ":ro")
+	return name, dir, readOnly, ok && name != "" && strings.HasPrefix(dir, "/")
+}
+
 // A share is a folder of the host and where it is mounted.
 type share struct {
 	tag, dir string
@@ -71,7 +93,6 @@ type share struct {
 
 // parseShare reads an option share, TAG:/DIRECTORY or TAG:/DIRECTORY:ro.
 func parseShare(option string) (s share, ok bool) {
-	s.tag, s.dir, ok = strings.Cut(option, ":")
-	s.dir, s.readOnly = strings.CutSuffix(s.dir, ":ro")
-	return s, ok && s.tag != "" && strings.HasPrefix(s.dir, "/")
+	s.tag, s.dir, s.readOnly, ok = parsePlace(option)
+	return s, ok
 }

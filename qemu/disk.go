@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 )
 
 // MaxDisks is the largest number of disks of a machine. A microvm has room for them beside MaxNICs
@@ -21,6 +23,36 @@ type Disk struct {
 	File     string // on this machine, or a block device of it
 	Size     Size   // of the file if it is to be made should there be none; 0: it has to be there
 	ReadOnly bool
+	Mount    string // where the guest has the file system that is on the disk; "": it is not mounted
+}
+
+// option returns the value of the kernel's option mount for disk i, "" if it is not mounted.
+func (d Disk) option(i int) string {
+	if d.Mount == "" {
+		return ""
+	}
+	v := "vd" + string(rune('a'+i)) + ":" + d.Mount
+	if d.ReadOnly {
+		v += ":ro"
+	}
+	return v
+}
+
+// checkMount finds out whether the guest can have something at a path, which is noted in taken.
+func checkMount(what, at string, taken map[string]string) error {
+	clean := path.Clean(at)
+	switch {
+	case !path.IsAbs(at):
+		return fmt.Errorf("%s: the mount point %q is not an absolute path", what, at)
+	case clean == "/":
+		return fmt.Errorf("%s: it cannot be the guest's root directory", what)
+	case strings.Contains(at, ":"):
+		return fmt.Errorf("%s: the mount point %s has a colon, which is not supported", what, at)
+	case taken[clean] != "":
+		return fmt.Errorf("%s and %s have one mount point, %s", taken[clean], what, clean)
+	}
+	taken[clean] = what
+	return nil
 }
 
 // checkDisks finds values that cannot be.
@@ -28,7 +60,13 @@ func (m *Machine) checkDisks() error {
 	if len(m.Disks) > MaxDisks {
 		return fmt.Errorf("%d disks: choose at most %d", len(m.Disks), MaxDisks)
 	}
+	taken := make(map[string]string)
 	for _, d := range m.Disks {
+		if d.Mount != "" {
+			if err := checkMount("disk "+d.File, d.Mount, taken); err != nil {
+				return err
+			}
+		}
 		switch {
 		case d.File == "":
 			return errors.New("a disk without a file")
@@ -38,7 +76,7 @@ func (m *Machine) checkDisks() error {
 			return fmt.Errorf("disk %s: a read-only disk that is made would stay empty", d.File)
 		}
 	}
-	return nil
+	return m.checkShares(taken)
 }
 
 // check finds out whether a machine can have the disk now.

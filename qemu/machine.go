@@ -213,9 +213,6 @@ func (m *Machine) defaults() (*Machine, error) {
 	if err := d.checkDisks(); err != nil {
 		return nil, err
 	}
-	if err := d.checkShares(); err != nil {
-		return nil, err
-	}
 	for _, v := range d.Env {
 		if k, _, ok := strings.Cut(v, "="); !ok || k == "" {
 			return nil, fmt.Errorf("environment variable %q is not of the form NAME=VALUE", v)
@@ -257,6 +254,9 @@ func (m *Machine) commandLine() (string, error) {
 	add("cwd", m.Dir)
 	add("argv0", m.Argv0)
 	add("tar", m.Mount)
+	for i, d := range m.Disks {
+		add("mount", d.option(i))
+	}
 	for i, s := range m.Shares {
 		add("share", s.option(i))
 	}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"strings"
 )
 
 // MaxShares is the largest number of shares of a machine. A microvm has room for them beside MaxNICs
@@ -23,27 +21,18 @@ type Share struct {
 	ReadOnly bool
 }
 
-// checkShares finds values that cannot be.
-func (m *Machine) checkShares() error {
+// checkShares finds values that cannot be; taken are the mount points of disks.
+func (m *Machine) checkShares(taken map[string]string) error {
 	if len(m.Shares) > MaxShares {
 		return fmt.Errorf("%d shares: choose at most %d", len(m.Shares), MaxShares)
 	}
-	taken := make(map[string]string)
 	for _, s := range m.Shares {
-		at := path.Clean(s.Mount)
-		switch {
-		case s.Folder == "":
+		if s.Folder == "" {
 			return errors.New("a share without a folder")
-		case !path.IsAbs(s.Mount):
-			return fmt.Errorf("share %s: the mount point %q is not an absolute path", s.Folder, s.Mount)
-		case at == "/":
-			return fmt.Errorf("share %s: it cannot be the guest's root directory", s.Folder)
-		case strings.Contains(s.Mount, ":"):
-			return fmt.Errorf("share %s: the mount point %s has a colon, which is not supported", s.Folder, s.Mount)
-		case taken[at] != "":
-			return fmt.Errorf("shares %s and %s have one mount point, %s", taken[at], s.Folder, at)
 		}
-		taken[at] = s.Folder
+		if err := checkMount("share "+s.Folder, s.Mount, taken); err != nil {
+			return err
+		}
 	}
 	return nil
 }

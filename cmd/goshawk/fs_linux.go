@@ -35,29 +35,36 @@ func fsCommand() *command {
 	flags := flag.NewFlagSet("fs", flag.ContinueOnError)
 	return &command{
 		name:  "fs",
-		usage: "ls|cat|df|export IMAGE [PATH]",
-		short: "read the files of an ext4 image",
+		usage: "mkfs|ls|cat|df|export IMAGE [PATH]",
+		short: "use the files of an ext4 image",
 		long: `
-Fs reads the ext4 file system of an image, by the same code as a guest, without
-root and without changing the image: if its journal has something to be done, as
-after a power cut, that is done in memory.
+Fs uses the ext4 file system of an image, by the same code as a guest, without
+root. What reads does not change the image: if its journal has something to be done,
+as after a power cut, that is done in memory.
 
+	mkfs [-size 1G] [-label NAME] [-block BYTES] [-inode-ratio BYTES]
+	     [-journal SIZE] [-no-journal] [-force] IMAGE
+	                  make a file system, and with a size the image
 	ls IMAGE [PATH]   list a directory, the default is the root
 	cat IMAGE PATH    write a file to standard output
 	df IMAGE          how much space there is and how much is free
 	export IMAGE      write all files to standard output, as a tar archive`,
-		examples: `	goshawk fs ls data.img /etc
+		examples: `	goshawk fs mkfs -size 1G data.img
+	goshawk fs ls data.img /etc
 	goshawk fs export data.img | tar t
 `,
 		flags: flags,
 		run: func(args []string) (int, error) {
 			if len(args) == 0 {
-				return 0, usagef("say what to do: ls, cat, df or export")
+				return 0, usagef("say what to do: mkfs, ls, cat, df or export")
+			}
+			if args[0] == "mkfs" {
+				return 0, mkfsVerb(args[1:])
 			}
 			verb, ok := fsVerbs[args[0]]
 			switch n := len(args) - 2; {
 			case !ok:
-				return 0, usagef("%q: there are ls, cat, df and export", args[0])
+				return 0, usagef("%q: there are mkfs, ls, cat, df and export", args[0])
 			case n < 0:
 				return 0, usagef("name an image")
 			case n > verb.most:
@@ -82,14 +89,14 @@ const imagePages = 16 << 20 / pagecache.PageSize
 
 // withImage has use work on an image's file system.
 func withImage(name string, use func(iofs.FS) error) error {
-	dev, err := openImage(name)
+	dev, err := openImage(name, false)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
 	pages := pagecache.New(pagecache.Options{Limit: imagePages})
 	defer pages.Close()
-	mounted, err := ext4.Mount(dev, ext4.Options{Pages: pages, Log: func(text string) { fmt.Fprintf(os.Stderr, "goshawk: %s: %s\n", name, text) }})
+	mounted, err := ext4.Mount(dev, ext4.Options{Pages: pages, ReadOnly: true, Log: func(text string) { fmt.Fprintf(os.Stderr, "goshawk: %s: %s\n", name, text) }})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

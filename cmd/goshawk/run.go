@@ -43,7 +43,7 @@ is empty but for -env.
 	goshawk run -p 80 ./cmd/httpd
 	goshawk run -cpus 4 -mem 1G -p 0.0.0.0:8080:80 -env GODEBUG=gctrace=1 ./server -- -addr :80
 	goshawk run -net tap=tap0,addr=10.0.0.2/24,gw=10.0.0.1,dns=9.9.9.9 ./server
-	goshawk run -disk data.img,size=1G ./server
+	goshawk run -disk data.img:/data,size=1G ./server
 	goshawk run -share .:/src,ro -share out:/out ./tool
 	goshawk run -root ./files example.org/tool@latest arg
 	goshawk build -o hello.elf ./cmd/hello && goshawk run hello.elf
@@ -101,6 +101,9 @@ is empty but for -env.
 				if err := showGDB(vm, sources); err != nil {
 					return 0, err
 				}
+			}
+			if err := formatDisks(vm.Disks); err != nil {
+				return 0, err
 			}
 			announce(vm, os.Stderr)
 			return boot(vm)

@@ -46,6 +46,11 @@ func (d *directory) insert(h *jbd2.Handle, text string, ino uint32, typ uint8) e
 			}
 			continue
 		}
+		if d.indexed() {
+			if err := d.dropIndex(h); err != nil {
+				return err
+			}
+		}
 		for at := range d.count() {
 			b, err := d.block(at)
 			if err != nil {
@@ -57,7 +62,7 @@ func (d *directory) insert(h *jbd2.Handle, text string, ino uint32, typ uint8) e
 				return err
 			}
 		}
-		if d.count() == 1 && d.hasIndexes() {
+		if d.getsIndex() {
 			if err := d.makeIndex(h); err != nil {
 				return err
 			}
@@ -70,6 +75,16 @@ func (d *directory) insert(h *jbd2.Handle, text string, ino uint32, typ uint8) e
 		d.clearNames(b)
 		b.Release()
 	}
+}
+
+// dropIndex makes a directory whose index the file system does not use any more (tune2fs -O
+// ^dir_index) one without: the index would not have what is added. Its blocks look unused without
+// their checksums; where there are some, tune2fs has dropped the indexes itself.
+func (d *directory) dropIndex(h *jbd2.Handle) error {
+	if d.fs.csum {
+		return d.fs.damaged("directory", uint64(d.ino), "it has an index, and the file system none")
+	}
+	return d.update(h, func(r *disk.Inode) { r.I_flags &^= disk.INDEX_FL })
 }
 
 // clearNames makes a block one without names.

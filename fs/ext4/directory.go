@@ -42,6 +42,11 @@ func (d *directory) hasIndexes() bool {
 	return d.fs.super.S_feature_compat&disk.COMPAT_DIR_INDEX != 0 && !d.inlined
 }
 
+// getsIndex reports whether the directory gets an index when it needs a second block.
+func (d *directory) getsIndex() bool {
+	return d.hasIndexes() && d.count() == 1 && d.fs.super.S_def_hash_version <= disk.DX_HASH_TEA
+}
+
 func isDot(text []byte) bool { return string(text) == "." || string(text) == ".." }
 
 // empty reports whether there are only "." and "..".
@@ -70,7 +75,7 @@ func (d *directory) list(cursor int64, emit func(name string, ino uint64, typ ui
 		switch {
 		case d.indexed():
 			return d.listIndexed(cursor, emit)
-		case d.count() == 1:
+		case d.getsIndex():
 			s := d.fs.hasher(d.fs.super.S_def_hash_version)
 			g := gathered{s: &s}
 			if err := d.scan(0, g.add); err != nil {

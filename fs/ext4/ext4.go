@@ -104,6 +104,9 @@ type FS struct {
 	stale                   map[*node]struct{}
 }
 
+// ErrNone is the error of Mount for a device without a file system of this kind.
+var ErrNone = errors.New("ext4: no ext4 file system is on the device")
+
 // Mount opens the file system on a device. The error says what is wrong: no
 // ext4, damage, a feature that is not supported, or what the device answered.
 func Mount(dev block.Device, o Options) (*FS, error) {

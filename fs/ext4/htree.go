@@ -172,7 +172,7 @@ func (d *directory) walkLeaves(text string, visit func(at uint32) (bool, error))
 	if p, err = d.descend(p, hash); err != nil {
 		return false, err
 	}
-	for {
+	for left := d.count(); left > 0; left-- { // each leaf once
 		if done, err := visit(p[len(p)-1].leads()); done || err != nil {
 			return done, err
 		}
@@ -183,6 +183,7 @@ func (d *directory) walkLeaves(text string, visit func(at uint32) (bool, error))
 			return false, err
 		}
 	}
+	return false, d.badIndex()
 }
 
 // findIndexed is find by the index. "." and ".." are not in it, and nobody looks for them here.
@@ -262,14 +263,14 @@ func (d *directory) makeIndex(h *jbd2.Handle) error {
 	if int(dot.Rec_len) != entrySize(1) || dot.Name_len != 1 || up.Name_len != 2 || up.Inode == 0 || string(root.Data[entrySize(1)+disk.DIR_ENTRY_SIZE:][:2]) != ".." {
 		return d.fs.damaged("directory", uint64(d.ino), "it does not begin with . and ..")
 	}
+	if err := h.Modify(root); err != nil {
+		return err
+	}
 	leaf, at, err := d.grow(h)
 	if err != nil {
 		return err
 	}
 	defer leaf.Release()
-	if err := h.Modify(root); err != nil {
-		return err
-	}
 	if err := d.setIndexed(h); err != nil {
 		return err
 	}
@@ -369,17 +370,17 @@ func (d *directory) splitLeaf(h *jbd2.Handle, up *frame, leaf *jbd2.Buffer, s *h
 		size += entrySize(len(all[split].text))
 		split--
 	}
-	fresh, at, err := d.grow(h)
-	if err != nil {
-		return err
-	}
-	defer fresh.Release()
 	if err := h.Modify(leaf); err != nil {
 		return err
 	}
 	if err := h.Modify(up.b); err != nil {
 		return err
 	}
+	fresh, at, err := d.grow(h)
+	if err != nil {
+		return err
+	}
+	defer fresh.Release()
 	names := make([]name, len(all))
 	for i, n := range all {
 		names[i] = n.name
@@ -395,7 +396,7 @@ func (d *directory) splitLeaf(h *jbd2.Handle, up *frame, leaf *jbd2.Buffer, s *h
 	return nil
 }
 
-// newNode makes a new block one of the index, with some entries; those of a fresh tree keep no hash in the first.
+// newIndexBlock makes a new block one of the index, which has no entries yet.
 func (d *directory) newIndexBlock(h *jbd2.Handle) (frame, error) {
 	b, at, err := d.grow(h)
 	if err != nil {
@@ -408,17 +409,17 @@ func (d *directory) newIndexBlock(h *jbd2.Handle) (frame, error) {
 
 // splitNode moves the upper half of an index block's entries to a new one.
 func (d *directory) splitNode(h *jbd2.Handle, up, full *frame) error {
-	fresh, err := d.newIndexBlock(h)
-	if err != nil {
-		return err
-	}
-	defer fresh.b.Release()
 	if err := h.Modify(full.b); err != nil {
 		return err
 	}
 	if err := h.Modify(up.b); err != nil {
 		return err
 	}
+	fresh, err := d.newIndexBlock(h)
+	if err != nil {
+		return err
+	}
+	defer fresh.b.Release()
 	count := full.count()
 	half := count / 2
 	hash := full.entries[half].Hash
@@ -435,15 +436,15 @@ func (d *directory) splitNode(h *jbd2.Handle, up, full *frame) error {
 
 // addLevel moves the entries of the root down into a new block.
 func (d *directory) addLevel(h *jbd2.Handle, p frames) error {
+	root := &p[0]
+	if err := h.Modify(root.b); err != nil {
+		return err
+	}
 	fresh, err := d.newIndexBlock(h)
 	if err != nil {
 		return err
 	}
 	defer fresh.b.Release()
-	root := &p[0]
-	if err := h.Modify(root.b); err != nil {
-		return err
-	}
 	count := root.count()
 	copy(fresh.entries, root.entries[:count])
 	*fresh.limits() = disk.DxCountLimit{Limit: uint16(len(fresh.entries)), Count: uint16(count)}

@@ -105,7 +105,7 @@ func (fs *FS) loadSuper() (*disk.SuperBlock, error) {
 	}
 	s := disk.At[disk.SuperBlock](b, disk.SUPER_OFFSET)
 	if s.S_magic != disk.SUPER_MAGIC {
-		return nil, errors.New("ext4: no ext4 file system is on the device")
+		return nil, ErrNone
 	}
 	if fs.csum = s.S_feature_ro_compat&disk.RO_COMPAT_METADATA_CSUM != 0; fs.csum &&
 		(s.S_checksum_type != 1 || crc32c.Update(^uint32(0), b[disk.SUPER_OFFSET:disk.SUPER_OFFSET+1020]) != s.S_checksum) {

@@ -160,10 +160,10 @@ func (f *File) Write(p []byte) (int, error) {
 	}
 	n, end, err := f.content.WriteAt(p, off)
 	if n > 0 {
-		f.off, err = end, nil
+		f.off, err = end, f.settle()
 	}
 	f.transferred(n, syscall.IN_MODIFY)
-	return n, err
+	return settled(n, err)
 }
 
 // transferred reports that n bytes were read or written.
@@ -231,10 +231,10 @@ func (f *File) Pwrite(p []byte, off int64) (int, error) {
 	}
 	n, _, err := f.content.WriteAt(p, off)
 	if n > 0 {
-		err = nil
+		err = f.settle()
 	}
 	f.transferred(n, syscall.IN_MODIFY)
-	return n, err
+	return settled(n, err)
 }
 
 // Seek moves the position, as lseek(2), SEEK_DATA and SEEK_HOLE included. In a
@@ -385,24 +385,6 @@ func (f *File) Fallocate(mode uint32, off, n int64) error {
 		return err
 	}
 	happened(f.loc, syscall.IN_MODIFY)
-	return nil
-}
-
-// Sync writes the file back to what it is stored on, as fsync(2): EINVAL for
-// what cannot be synchronised (pipes, sockets).
-func (f *File) Sync() error {
-	if f.isPath() {
-		return syscall.EBADF
-	}
-	if f.handle != nil {
-		return syscall.EINVAL
-	}
-	if s, ok := f.content.(Syncer); ok { // of a disk
-		return s.Sync()
-	}
-	if s, ok := f.Inode().(Syncer); ok {
-		return s.Sync()
-	}
 	return nil
 }
 

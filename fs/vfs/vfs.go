@@ -204,9 +204,28 @@ type Lender interface {
 	Lend(off int64, n int, use func(parts [][]byte)) int
 }
 
-// A Syncer is an inode that has something to write back.
+// A Syncer is an inode, a content or a file system that has something to write
+// back. Sync makes all of it lasting.
 type Syncer interface {
 	Sync() error
+}
+
+// A DataSyncer is a Syncer that tells what is needed to read the data from the
+// rest (fdatasync(2)).
+type DataSyncer interface {
+	DataSync() error
+}
+
+// A RangeSyncer is a Content whose bytes can be written out, all n from off on,
+// without becoming lasting (sync_file_range(2)).
+type RangeSyncer interface {
+	SyncRange(off, n int64) error
+}
+
+// An Unmounter is a FileSystem that has to be left in order. Unmount makes
+// everything lasting; the file system can only be read afterwards.
+type Unmounter interface {
+	Unmount() error
 }
 
 // A Symlink is an inode of type S_IFLNK.

@@ -77,7 +77,7 @@ var calls = [...]call{
 	72:  {name: "fcntl", level: partial, do: sysFcntl, ptrs: p2, note: "no leases, notifications, owners or seals"},
 	73:  {name: "flock", level: full, do: sysFlock},
 	74:  {name: "fsync", level: full, do: sysFsync},
-	75:  {name: "fdatasync", level: full, do: sysFsync},
+	75:  {name: "fdatasync", level: full, do: sysFdatasync},
 	76:  {name: "truncate", level: full, do: sysTruncate, ptrs: p0},
 	77:  {name: "ftruncate", level: full, do: sysFtruncate},
 	78:  {name: "getdents"},

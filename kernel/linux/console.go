@@ -129,7 +129,7 @@ func (t *terminal) feedFramed(c byte) {
 	case frameEnd:
 		t.closed = true
 	case frameInterrupt:
-		send(0, int(syscall.SIGINT))
+		interrupt(syscall.SIGINT)
 	}
 }
 
@@ -142,9 +142,9 @@ func (t *terminal) feedTyped(c byte) {
 		t.echo('^', c+'@', '\n')
 		t.line = t.line[:0]
 		if c == charInterrupt {
-			send(0, int(syscall.SIGINT))
+			interrupt(syscall.SIGINT)
 		} else {
-			send(0, int(syscall.SIGQUIT))
+			interrupt(syscall.SIGQUIT)
 		}
 		return
 	}

@@ -209,6 +209,7 @@ func sysPrlimit64(a args) (uintptr, syscall.Errno) {
 
 // sysExit is exit and exit_group: the exit of a goroutine's thread is that of the program.
 func sysExit(a args) (uintptr, syscall.Errno) {
+	Finish()
 	exit(int(uint8(a.n[0])))
 	return 0, 0
 }

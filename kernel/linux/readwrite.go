@@ -217,7 +217,11 @@ func positioned2(a *args, write bool) (uintptr, syscall.Errno) {
 	}
 	n, err := vectored(a, offset, write)
 	if err == 0 && write && a.uint32(5)&(rwfDataSync|rwfSync) != 0 {
-		if _, err := sysFsync(*a); err != 0 {
+		sync := sysFdatasync
+		if a.uint32(5)&rwfSync != 0 {
+			sync = sysFsync
+		}
+		if _, err := sync(*a); err != 0 {
 			return 0, err
 		}
 	}

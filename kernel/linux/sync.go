@@ -3,25 +3,20 @@ package linux
 import (
 	"syscall"
 
-	"github.com/goshawk-os/goshawk/fs/abi"
 	"github.com/goshawk-os/goshawk/fs/vfs"
 )
 
-// sysFsync is fsync and fdatasync.
 func sysFsync(a args) (uintptr, syscall.Errno) { return onFile(a.int(0), (*vfs.File).Sync) }
 
-// sysSync is sync: no mounted file system keeps anything that is not yet where it belongs.
-func sysSync(args) (uintptr, syscall.Errno) { return 0, 0 }
+func sysFdatasync(a args) (uintptr, syscall.Errno) { return onFile(a.int(0), (*vfs.File).DataSync) }
 
-// sysSyncfs is syncfs; see sysSync.
-func sysSyncfs(a args) (uintptr, syscall.Errno) {
-	return onFile(a.int(0), func(f *vfs.File) error {
-		if f.Flags()&abi.O_PATH != 0 {
-			return syscall.EBADF
-		}
-		return nil
-	})
+// sysSync is sync, which has no errors.
+func sysSync(args) (uintptr, syscall.Errno) {
+	_ = space().Sync()
+	return 0, 0
 }
+
+func sysSyncfs(a args) (uintptr, syscall.Errno) { return onFile(a.int(0), (*vfs.File).SyncFS) }
 
 const syncRangeFlags = 1 | 2 | 4 // SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE, _WAIT_AFTER
 
@@ -34,7 +29,7 @@ func sysSyncFileRange(a args) (uintptr, syscall.Errno) {
 		case f.Handle() != nil:
 			return syscall.ESPIPE
 		}
-		return f.Sync()
+		return f.SyncRange(offset, n)
 	})
 }
 

@@ -50,6 +50,7 @@ const (
 // Features that a system may ignore (s_feature_compat).
 const (
 	COMPAT_HAS_JOURNAL   = 0x4
+	COMPAT_EXT_ATTR      = 0x8
 	COMPAT_DIR_INDEX     = 0x20
 	COMPAT_SPARSE_SUPER2 = 0x200
 	COMPAT_ORPHAN_FILE   = 0x1000

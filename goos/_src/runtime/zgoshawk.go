@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"internal/runtime/atomic"
+	"internal/runtime/exithook"
 	"internal/runtime/sys"
 	"internal/runtime/syscall/linux"
 	"unsafe"
@@ -139,3 +140,8 @@ func goshawk_symbol(pc uintptr) (name, file string, line int) {
 	file, n := funcline1(f, pc, false)
 	return funcname(f), file, int(n)
 }
+
+// goshawkAtExit has f run when main.main returns or os.Exit is called, whatever the status. f may wait.
+//
+//go:linkname goshawkAtExit goshawk.atExit
+func goshawkAtExit(f func()) { exithook.Add(exithook.Hook{F: f, RunOnFailure: true}) }

@@ -63,6 +63,17 @@ func (f *file) Lend(off int64, n int, use func(parts [][]byte)) int {
 	return n
 }
 
+// Map implements vfs.Mapper.
+func (f *file) Map(off int64, memory []byte, write bool) (unmap func(), err error) {
+	if write {
+		if err := f.changeable(); err != nil {
+			return nil, err
+		}
+		f.written()
+	}
+	return f.pages.Map(off, memory, write)
+}
+
 // maxSize is the most bytes of a file: its blocks have numbers of 32 bits.
 func (f *file) maxSize() int64 { return int64(f.fs.size) * math.MaxUint32 }
 

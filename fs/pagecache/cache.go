@@ -180,13 +180,13 @@ func (c *Cache) wake() {
 	}
 }
 
-// dirtied counts a page, and queues its mapping. With m.mu.
-func (c *Cache) dirtied(m *Mapping) {
+// dirtied counts a page, and queues its mapping; wake says that there may be something to be done. With m.mu.
+func (c *Cache) dirtied(m *Mapping, wake bool) {
 	n := c.dirty.Add(1)
 	if m.dirty++; m.dirty == 1 {
 		c.requeue(m)
 	}
-	if limit := c.limit.Load() / 10; n == 1 || n == limit+1 {
+	if limit := c.limit.Load() / 10; wake && (n == 1 || n == limit+1) {
 		c.wake()
 	}
 }

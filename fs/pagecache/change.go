@@ -16,6 +16,14 @@ func (m *Mapping) Truncate(size int64, change func() error) error {
 	}
 	m.change.Lock()
 	defer m.change.Unlock()
+	if err := m.truncate(size, change); err != nil {
+		return err
+	}
+	return m.populate()
+}
+
+// truncate is Truncate with change.
+func (m *Mapping) truncate(size int64, change func() error) error {
 	if size > m.size {
 		if err := m.cleanTail(); err != nil {
 			return err
@@ -55,6 +63,14 @@ func (m *Mapping) Punch(off, n int64, change func(first, end int64) error) error
 	}
 	m.change.Lock()
 	defer m.change.Unlock()
+	if err := m.punch(off, n, change); err != nil {
+		return err
+	}
+	return m.populate()
+}
+
+// punch is Punch with change.
+func (m *Mapping) punch(off, n int64, change func(first, end int64) error) error {
 	first, end := (off+PageSize-1)>>pageBits, (off+n)>>pageBits
 	if off+n >= m.size {
 		end = (off+n-1)>>pageBits + 1
@@ -94,6 +110,14 @@ func (m *Mapping) Direct(off, n int64, write func() error) error {
 	}
 	m.change.Lock()
 	defer m.change.Unlock()
+	if err := m.direct(off, n, write); err != nil {
+		return err
+	}
+	return m.populate()
+}
+
+// direct is Direct with change.
+func (m *Mapping) direct(off, n int64, write func() error) error {
 	if off > m.size {
 		if err := m.cleanTail(); err != nil {
 			return err

@@ -81,6 +81,8 @@ type Mapping struct {
 	size  int64
 	dirty int
 	ahead ahead
+	// windows are few: of each file a program maps one or two.
+	windows []*window
 
 	// Guarded by Cache.mu.
 	queued  bool
@@ -128,11 +130,12 @@ const lastPage = 1 << (63 - pageBits)
 
 // add makes a page that is not there; nil without memory. With mu.
 func (m *Mapping) add(i int64, state uint8) *Page {
-	data := m.cache.alloc()
-	if data == nil {
-		return nil
+	p := &Page{m: m, index: i, state: state}
+	if len(m.windows) == 0 || !m.enter(p) {
+		if p.data = m.cache.alloc(); p.data == nil {
+			return nil
+		}
 	}
-	p := &Page{m: m, index: i, data: data, state: state}
 	m.pages.insert(p)
 	m.cache.added(p)
 	return p
@@ -143,6 +146,9 @@ func (m *Mapping) remove(p *Page) {
 	m.clean(p)
 	m.pages.remove(p.index)
 	m.cache.removed(p)
+	if len(m.windows) > 0 && m.windowOf(p.index) != nil {
+		clear(p.data) // what is mapped there is a hole now, or behind the end
+	}
 	if p.pins == 0 {
 		m.cache.free(p.data)
 		p.data = nil
@@ -162,8 +168,16 @@ func (m *Mapping) soil(p *Page) {
 	if p.state&dirty == 0 {
 		p.state |= dirty
 		m.pages.mark(p.index, true)
-		m.cache.dirtied(m)
+		m.cache.dirtied(m, true)
 	}
+}
+
+// soilAgain makes a page dirty that was just written and that a program may change at any time: no reason
+// to write it at once. With mu.
+func (m *Mapping) soilAgain(p *Page) {
+	p.state |= dirty
+	m.pages.mark(p.index, true)
+	m.cache.dirtied(m, false)
 }
 
 // clean makes it clean. With mu.

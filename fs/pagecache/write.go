@@ -37,6 +37,13 @@ func (m *Mapping) WriteAt(p []byte, off int64) (n int, end int64, err error) {
 		if err := m.cleanTail(); err != nil {
 			return 0, off, err
 		}
+		if len(m.windows) > 0 {
+			defer func() {
+				if e := m.populate(); err == nil { // what lies between may be mapped
+					err = e
+				}
+			}()
+		}
 	}
 	reserved := int64(0) // up to here pages may become dirty
 	for {

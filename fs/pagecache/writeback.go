@@ -87,8 +87,11 @@ func (m *Mapping) written(pages []*Page, parts [][]byte, err error) {
 		} else {
 			p.state &^= writing
 		}
-		if err != nil || p.writers > 0 {
+		switch {
+		case err != nil:
 			m.soil(p)
+		case p.writers > 0:
+			m.soilAgain(p)
 		}
 		pages[i], parts[i] = nil, nil
 	}

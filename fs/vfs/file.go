@@ -419,6 +419,21 @@ func (f *File) Bytes(off int64, n int) ([]byte, bool) {
 	return b, ok
 }
 
+// CanMap reports whether Map is of use.
+func (f *File) CanMap() bool {
+	_, ok := f.content.(Mapper)
+	return ok
+}
+
+// Map is Mapper.Map of the file's content: ENODEV.
+func (f *File) Map(off int64, memory []byte, write bool) (unmap func(), err error) {
+	m, ok := f.content.(Mapper)
+	if !ok {
+		return nil, syscall.ENODEV
+	}
+	return m.Map(off, memory, write)
+}
+
 // Lend calls use with up to n bytes from off on in place, as Lender.Lend does, if the file system can
 // do that, and reports whether it can.
 func (f *File) Lend(off int64, n int, use func(parts [][]byte)) bool {

@@ -204,6 +204,15 @@ type Lender interface {
 	Lend(off int64, n int, use func(parts [][]byte)) int
 }
 
+// A Mapper is a Content that can have its home in the memory of a program
+// (mmap(2), MAP_SHARED).
+type Mapper interface {
+	// Map makes memory, whole pages, the place of the bytes from off on, which is a multiple of the page size:
+	// what is read and written meets the program's own loads and, with write, stores. unmap ends that. EBUSY: bytes are
+	// mapped already.
+	Map(off int64, memory []byte, write bool) (unmap func(), err error)
+}
+
 // A Syncer is an inode, a content or a file system that has something to write
 // back. Sync makes all of it lasting.
 type Syncer interface {

@@ -18,8 +18,9 @@ const (
 
 func pages(n uintptr) uintptr { return (n + pageSize - 1) &^ (pageSize - 1) }
 
-// sysMmap is mmap. A mapping of a file is a copy of it, made now: MAP_SHARED is refused where stores
-// would have to reach the file.
+// sysMmap is mmap. A shared mapping of a file on a disk is the memory of the file itself, all of which is
+// read now, and any protection but none lets the program write there. Other mappings of files are copies, made now, and
+// MAP_SHARED is refused where stores would have to reach the file.
 func sysMmap(a args) (uintptr, syscall.Errno) {
 	addr, length, prot, flags, offset := a.n[0], a.n[1], a.int(2), a.int(3), int64(a.n[5])
 	kind := flags & mapTypeMask
@@ -45,10 +46,11 @@ func sysMmap(a args) (uintptr, syscall.Errno) {
 		return 0, syscall.EACCES
 	case f.Inode().Type() != syscall.S_IFREG:
 		return 0, syscall.ENODEV
-	case kind == syscall.MAP_PRIVATE || prot&syscall.PROT_WRITE == 0:
-	case mode == syscall.O_RDONLY:
+	case kind != syscall.MAP_PRIVATE && prot&syscall.PROT_WRITE != 0 && mode == syscall.O_RDONLY:
 		return 0, syscall.EACCES
-	default:
+	case kind != syscall.MAP_PRIVATE && f.CanMap():
+		return mapShared(f, addr, length, prot, flags, offset)
+	case kind != syscall.MAP_PRIVATE && prot&syscall.PROT_WRITE != 0:
 		return 0, syscall.ENODEV
 	}
 	at, err := mmap(addr, length, syscall.PROT_READ|syscall.PROT_WRITE,
@@ -81,6 +83,9 @@ func sysMmap(a args) (uintptr, syscall.Errno) {
 func sysMunmap(a args) (uintptr, syscall.Errno) {
 	if a.n[0]&(pageSize-1) != 0 || a.n[1] == 0 {
 		return 0, syscall.EINVAL
+	}
+	if err := shared.unmap(a.n[0], pages(a.n[1])); err != 0 {
+		return 0, err
 	}
 	return 0, munmap(a.n[0], a.n[1])
 }
@@ -117,7 +122,7 @@ func sysMremap(a args) (uintptr, syscall.Errno) {
 		}
 		return old, 0
 	}
-	if flags&remapMayMove == 0 {
+	if flags&remapMayMove == 0 || len(shared.find(old, oldLength)) > 0 {
 		return 0, syscall.ENOMEM
 	}
 	at, err := mmap(0, newLength, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
@@ -130,11 +135,19 @@ func sysMremap(a args) (uintptr, syscall.Errno) {
 
 const msyncFlags = 1 | 2 | 4 // MS_ASYNC, MS_INVALIDATE, MS_SYNC
 
-// sysMsync is msync: no mapping can have been written that a file is to receive.
+// sysMsync is msync.
 func sysMsync(a args) (uintptr, syscall.Errno) {
 	flags := a.int(2)
 	if a.n[0]&(pageSize-1) != 0 || flags&^msyncFlags != 0 || flags&5 == 5 {
 		return 0, syscall.EINVAL
+	}
+	if flags&syscall.MS_SYNC == 0 {
+		return 0, 0
+	}
+	for _, m := range shared.find(a.n[0], pages(a.n[1])) {
+		if err := m.file.DataSync(); err != nil {
+			return 0, errno(err)
+		}
 	}
 	return 0, 0
 }

@@ -110,7 +110,7 @@ func (d Disk) check() error {
 		return fmt.Errorf("disk %s is empty", d.File)
 	case end%diskSector != 0:
 		return fmt.Errorf("disk %s has %d bytes, which is not a multiple of %d: it is no image of a disk", d.File, end, diskSector)
-	case inUse(f, d.ReadOnly):
+	case InUse(f, d.ReadOnly):
 		return fmt.Errorf("disk %s is in use by another machine", d.File)
 	}
 	return nil

@@ -14,8 +14,8 @@ const (
 	permWrite  = 1
 )
 
-// inUse reports whether a QEMU has locked an image so that another cannot have it.
-func inUse(f *os.File, readOnly bool) bool {
+// InUse reports whether a QEMU has locked an image so that another cannot have it.
+func InUse(f *os.File, readOnly bool) bool {
 	locked := func(at int64) bool {
 		l := unix.Flock_t{Type: unix.F_WRLCK, Start: at, Len: 1}
 		return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK

@@ -4,5 +4,5 @@ package qemu
 
 import "os"
 
-// inUse leaves it to QEMU to find out.
-func inUse(*os.File, bool) bool { return false }
+// InUse leaves it to QEMU to find out.
+func InUse(*os.File, bool) bool { return false }

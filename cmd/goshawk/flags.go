@@ -77,6 +77,7 @@ func (m *machineFlags) define(fs *flag.FlagSet, cpus int, memory qemu.Size) {
 		return nil
 	})
 	m.network.define(fs)
+	m.diskFlag(fs)
 	m.shareFlag(fs)
 	fs.Func("qemu-args", "further arguments for QEMU, `quoted` as for a shell; repeatable", func(s string) error {
 		args, err := shell.Fields(s, nil)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/goshawk-os/goshawk/fs/block"
+	"github.com/goshawk-os/goshawk/qemu"
 )
 
 // imageSector is the logical block of an image's device, in bytes.
@@ -29,11 +30,15 @@ type imageDevice struct {
 func openImage(name string, write bool) (*imageDevice, error) {
 	flags := os.O_RDONLY
 	if write {
-		flags = os.O_RDWR
+		flags = os.O_RDWR | os.O_EXCL // no block device that is mounted
 	}
 	f, err := os.OpenFile(name, flags, 0)
 	if err != nil {
 		return nil, err
+	}
+	if write && qemu.InUse(f, false) {
+		f.Close()
+		return nil, &fs.PathError{Op: "write", Path: name, Err: fmt.Errorf("the image is in use by a machine")}
 	}
 	size, err := f.Seek(0, io.SeekEnd) // a disk has no size in its attributes
 	if info, _ := f.Stat(); err != nil || info != nil && info.IsDir() {

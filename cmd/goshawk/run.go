@@ -21,7 +21,6 @@ func runCommand() *command {
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
 	m.define(fs, 1, qemu.DefaultMemory)
 	m.network.definePorts(fs)
-	m.diskFlag(fs)
 	fs.StringVar(&m.gdb, "gdb", "", "serve gdb at `port` (or host:port), and wait for it before the first instruction")
 	fs.DurationVar(&timeout, "timeout", 0, "end the machine after this `time`, such as 30s, with status 124")
 	b.define(fs)

@@ -50,6 +50,7 @@ Flags of its own, which may stand among those of go test:
   -env K=V          set an environment variable; repeatable
   -files directory  give the tests this directory of their module too, named from
                     the package's directory; repeatable
+  -disk file[:/mnt] give the guest a disk, as for goshawk run; several packages need -p 1
   -share dir:/mnt   share a directory with the guest, as for goshawk run; repeatable
   -qemu-args args   further arguments for QEMU; repeatable
 
@@ -81,7 +82,7 @@ type testLine struct {
 }
 
 // ownTestFlags are the flags of goshawk test that go test does not have.
-var ownTestFlags = []string{"cpus", "mem", "machine", "accel", "net", "hostname", "env", "files", "share", "qemu-args"}
+var ownTestFlags = []string{"cpus", "mem", "machine", "accel", "net", "hostname", "env", "files", "disk", "share", "qemu-args"}
 
 // boolTestFlags are the flags of go test that take no value unless it is joined by "=": "go help
 // build", "go help testflag".
@@ -138,13 +139,13 @@ func parseTest(args []string) (*testLine, error) {
 			return nil, usagef("-%s: %s", name, why)
 		}
 		switch {
-		case name == "share" && !filepath.IsAbs(value):
+		case (name == "share" || name == "disk") && !filepath.IsAbs(value):
 			// The tests run in their packages' directories.
 			dir, err := os.Getwd()
 			if err != nil {
 				return nil, err
 			}
-			l.own = append(l.own, "-share="+strings.ReplaceAll(dir, ",", ",,")+"/"+value)
+			l.own = append(l.own, "-"+name+"="+strings.ReplaceAll(dir, ",", ",,")+"/"+value)
 		case slices.Contains(ownTestFlags, name):
 			l.own = append(l.own, "-"+name+"="+value)
 		case name == "tags":

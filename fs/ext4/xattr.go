@@ -30,6 +30,8 @@ func (x xattr) full() string {
 
 // Getxattr implements vfs.Xattrs.
 func (n *node) Getxattr(name string) (value []byte, err error) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	found := false
 	var it xattr
 	err = n.xattrs(func(x xattr) bool {
@@ -54,6 +56,8 @@ func (n *node) Getxattr(name string) (value []byte, err error) {
 
 // Listxattr implements vfs.Xattrs.
 func (n *node) Listxattr() (names []string, err error) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	err = n.xattrs(func(x xattr) bool {
 		if name := x.full(); name != "" {
 			names = append(names, name)
@@ -63,13 +67,7 @@ func (n *node) Listxattr() (names []string, err error) {
 	return names, err
 }
 
-// Setxattr implements vfs.Xattrs.
-func (n *node) Setxattr(string, []byte, int) error { return syscall.EROFS }
-
-// Removexattr implements vfs.Xattrs.
-func (n *node) Removexattr(string) error { return syscall.EROFS }
-
-// xattrs calls use for all attributes until it returns false.
+// xattrs calls use for all attributes until it returns false. The caller holds mu.
 func (n *node) xattrs(use func(xattr) bool) error {
 	more := true
 	err := n.tailXattrs(func(x xattr) bool {

@@ -46,7 +46,8 @@ func number(n uint64) string { return strconv.FormatUint(n, 10) }
 func roundUp(a, b uint64) uint64 { return (a + b - 1) / b }
 
 // plan lays out a file system on a device of so many bytes.
-func plan(bytes uint64, o *Options) (*layout, error) {
+// Its logical blocks are as long, in bytes.
+func plan(bytes, logical uint64, o *Options) (*layout, error) {
 	const mib, tib = 1 << 20, 1 << 40
 	l := &layout{o: o, size: uint64(o.BlockSize), bitmaps: make(map[uint64][]byte)}
 	if bytes < mib {
@@ -54,8 +55,11 @@ func plan(bytes uint64, o *Options) (*layout, error) {
 	}
 	if l.size == 0 {
 		if l.size = 4096; bytes < 512*mib {
-			l.size = 1024
+			l.size = max(1024, logical)
 		}
+	}
+	if logical > l.size || logical > 4096 {
+		return nil, errors.New("mkfs: the device has logical blocks of " + number(logical) + " bytes, blocks must not be smaller")
 	}
 	l.blocks, l.perGroup = bytes/l.size, 8*l.size
 	if l.size == 1024 {

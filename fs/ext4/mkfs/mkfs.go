@@ -15,7 +15,7 @@ import (
 // Options of a new file system. The zero value of a field is mke2fs's default,
 // except for UUID, HashSeed and Time, which the caller makes up.
 type Options struct {
-	BlockSize   int    // bytes: 1024, 2048 or 4096; 0: 1024 below 512 MiB, else 4096
+	BlockSize   int    // bytes: 1024, 2048 or 4096; 0: 1024 below 512 MiB but no less than a logical block of the device, else 4096
 	InodeRatio  uint64 // bytes of the device for each inode; 0: by size
 	Inodes      uint64 // how many inodes; 0: by InodeRatio
 	JournalSize uint64 // bytes; 0: by size, none below 2048 blocks
@@ -64,12 +64,9 @@ func Format(dev block.Device, o Options) (*Result, error) {
 		return nil, err
 	}
 	info := dev.Info()
-	l, err := plan(uint64(info.Size), &o)
+	l, err := plan(uint64(info.Size), uint64(info.LogicalBlock), &o)
 	if err != nil {
 		return nil, err
-	}
-	if uint64(info.LogicalBlock) > l.size {
-		return nil, errors.New("mkfs: the device has logical blocks of " + number(uint64(info.LogicalBlock)) + " bytes, blocks must not be smaller")
 	}
 	w := &writer{layout: l, dev: dev, seed: crc32c.Update(^uint32(0), o.UUID[:]), now: uint32(o.Time.Unix()), zeroed: info.MaxWriteZeroes > 0}
 	if err := w.write(); err != nil {

@@ -23,12 +23,16 @@ type fileDisk struct {
 	f    *os.File
 	size int64
 	lazy bool
+	long bool // logical blocks of 4096 bytes
 }
 
 func (d *fileDisk) Info() block.Info {
 	i := block.Info{Size: d.size, LogicalBlock: 512, PhysicalBlock: 4096}
 	if !d.lazy {
 		i.MaxWriteZeroes = 1 << 40
+	}
+	if d.long {
+		i.LogicalBlock = 4096
 	}
 	return i
 }
@@ -101,7 +105,7 @@ func TestFormat(t *testing.T) {
 				}
 			}
 			c.o.UUID, c.o.HashSeed, c.o.Time = [16]byte{1, 2, 3, 6: 0x40, 8: 0x80}, [16]byte{4, 5, 6, 6: 0x40, 8: 0x80}, time.Unix(1_700_000_000, 0)
-			d := &fileDisk{f, c.size / 512 * 512, c.lazy}
+			d := &fileDisk{f: f, size: c.size / 512 * 512, lazy: c.lazy}
 			start := time.Now()
 			r, err := Format(d, c.o)
 			require.NoError(t, err)
@@ -136,5 +140,43 @@ func TestFormat(t *testing.T) {
 			tool(t, "debugfs", "-w", "-R", "mkdir dir", name)
 			tool(t, "e2fsck", "-fn", name)
 		})
+	}
+}
+
+func TestEdges(t *testing.T) {
+	const m = 1 << 20
+	format := func(size int64, long bool, o Options) (string, *Result, error) {
+		name := filepath.Join(t.TempDir(), "a")
+		f, err := os.Create(name)
+		require.NoError(t, err)
+		defer f.Close()
+		require.NoError(t, f.Truncate(size))
+		r, err := Format(&fileDisk{f: f, size: size, long: long}, o)
+		return name, r, err
+	}
+	late := time.Date(2040, 2, 3, 4, 5, 6, 0, time.UTC)
+	name, r, err := format(64*m, true, Options{Time: late})
+	require.NoError(t, err)
+	assert.Equal(t, 4096, r.BlockSize, "no less than a logical block")
+	assert.Contains(t, tool(t, "debugfs", "-R", "stat lost+found", name), fmt.Sprintf("crtime: 0x%08x:00000001", uint32(late.Unix())))
+	tool(t, "e2fsck", "-fn", name)
+	for want, o := range map[string]Options{
+		"the minimum is 1 MiB":                 {},
+		"logical blocks of 4096 bytes":         {BlockSize: 1024},
+		"blocks have 1024, 2048 or 4096 bytes": {BlockSize: 8192},
+		"takes more than half of the device":   {JournalSize: 60 * m},
+		"inodes are too many":                  {Inodes: 1 << 31},
+		"a label has at most 16 bytes":         {Label: "seventeen letters"},
+		"the time is not from 1970 to 2106":    {Time: time.Unix(1<<32, 0)},
+	} {
+		size := int64(64 * m)
+		if o == (Options{}) {
+			size = m - 4096
+		}
+		if o.Time.IsZero() {
+			o.Time = late
+		}
+		_, _, err := format(size, true, o)
+		assert.ErrorContains(t, err, want)
 	}
 }

@@ -168,6 +168,9 @@ func (w *writer) inode(mode, links uint16, runs []run) disk.Inode {
 		I_mode: mode, I_links_count: links, I_flags: disk.EXTENTS_FL, I_extra_isize: disk.EXTRA_ISIZE,
 		I_atime: w.now, I_ctime: w.now, I_mtime: w.now, I_crtime: w.now,
 	}
+	if w.now >= 1<<31 { // seconds are signed, and the low two bits of the extra fields count 2^32 of them
+		i.I_atime_extra, i.I_ctime_extra, i.I_mtime_extra, i.I_crtime_extra = 1, 1, 1, 1
+	}
 	n := uint64(0)
 	for _, r := range runs {
 		n += r.count

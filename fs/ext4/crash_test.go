@@ -28,6 +28,10 @@ type promise struct {
 
 const recordSize = 1000
 
+// sector is what a disk of these tests writes as a whole: the superblock, which is written in place
+// at mount and unmount, with one checksum.
+const sector = 1024
+
 // record is the content of record number i of a log.
 func record(log, i int) []byte {
 	p := make([]byte, recordSize)
@@ -189,7 +193,7 @@ func verify(img []byte, n int, all []promise) (problem string) {
 func TestPowerCut(t *testing.T) {
 	for _, name := range []string{"1k", "4k", "nocsum"} {
 		t.Run(name, func(t *testing.T) {
-			rec := blocktest.NewRecorder(emptyImage(t, "24M", variations[name]...), 512)
+			rec := blocktest.NewRecorder(emptyImage(t, "24M", variations[name]...), sector)
 			rec.Async = true
 			_, ns, end := mountDevice(t, rec)
 			all := workload(t, ns, rec, 60)
@@ -214,7 +218,7 @@ func TestPowerCut(t *testing.T) {
 
 // TestPowerCutControl is the negative control: a disk that does not obey flushes is noticed.
 func TestPowerCutControl(t *testing.T) {
-	rec := blocktest.NewRecorder(emptyImage(t, "24M", variations["4k"]...), 512)
+	rec := blocktest.NewRecorder(emptyImage(t, "24M", variations["4k"]...), sector)
 	rec.LoseFlushes = true
 	_, ns, end := mountDevice(t, rec)
 	all := workload(t, ns, rec, 30)

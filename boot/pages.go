@@ -5,6 +5,7 @@ package boot
 import (
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/goshawk-os/goshawk/fs/pagecache"
@@ -30,9 +31,27 @@ type pagePool struct {
 // newPages returns a page cache that may take a quarter of the memory.
 func newPages() *pagecache.Cache {
 	total, _ := nucleus.MemInfo()
-	p := &pagePool{low: total / 16}
+	p := &pagePool{low: total / 8}
 	p.cache = pagecache.New(pagecache.Options{Limit: int(total / 4 / pagecache.PageSize), Alloc: p.alloc, Free: p.free})
+	go p.watch()
 	return p.cache
+}
+
+// watch gives pages back when the program needs the memory.
+func (p *pagePool) watch() {
+	for {
+		nucleus.WatchMemory(p.low)
+		nucleus.Wait(nucleus.LineMemory)
+		for {
+			if _, free := nucleus.MemInfo(); free >= p.low+p.low/2 {
+				break
+			}
+			if p.cache.Shrink(4*hotPages) == 0 {
+				time.Sleep(100 * time.Millisecond) // dirty pages are being written; or the program has it all
+				break
+			}
+		}
+	}
 }
 
 // take returns a free page, nil if there is none.

@@ -121,6 +121,10 @@ func Madvise(addr, length uintptr, advice int) syscall.Errno {
 // it is free, in bytes.
 func MemInfo() (total, free uint64) { return totalFrames << pageShift, freeFrames << pageShift }
 
+// WatchMemory has LineMemory raised, once, when a page fault leaves less than so many
+// bytes free.
+func WatchMemory(free uint64) { atomic.StoreUint64(&memoryMark, free>>pageShift) }
+
 // NumCPU returns the number of CPUs that run.
 func NumCPU() int { return int(cpuCount) }
 

@@ -32,6 +32,9 @@ var (
 
 	totalFrames uint64
 	freeFrames  uint64
+
+	// memoryMark is how few free frames raise LineMemory; 0: none.
+	memoryMark uint64
 )
 
 // A free block begins with the physical addresses of its neighbours in the list.

@@ -19,7 +19,10 @@ const (
 	// lineRTC is the line of the real-time clock, which no goroutine waits for.
 	lineRTC = 2
 
-	firstDeviceLine = 3
+	// LineMemory is raised when memory gets short (WatchMemory).
+	LineMemory = 3
+
+	firstDeviceLine = 4
 	maxLines        = 128
 )
 
@@ -47,14 +50,14 @@ func anyLine() bool {
 
 // raiseLine marks a line and wakes a thread that takes it. The event thread would
 // only get in the way of a program that keeps all CPUs busy: that looks for lines
-// itself when it runs out of goroutines, and after 10 ms at the latest. A CPU
-// that goes idle looks once more (idleLoop).
+// itself when it runs out of goroutines, and after 10 ms at the latest, which is too late only for
+// memory. A CPU that goes idle looks once more (idleLoop).
 func raiseLine(line int) {
 	atomic.OrUint64(&linesMarked[uint(line)/64%uint(len(linesMarked))], 1<<(uint(line)%64))
 	sched.lock()
 	if pollWaiters.head != 0 {
 		unblock(threadAt(pollWaiters.head), 0)
-	} else if eventWaiter != 0 && anyIdle() {
+	} else if eventWaiter != 0 && (line == LineMemory || anyIdle()) {
 		unblock(threadAt(eventWaiter), 0)
 	}
 	sched.unlock()

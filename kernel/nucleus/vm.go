@@ -599,6 +599,9 @@ func fault(a uintptr, write, exec bool) int32 {
 			p += 8
 		}
 		memory.unlock()
+		if mark := atomic.LoadUint64(&memoryMark); freeFrames < mark && atomic.CompareAndSwapUint64(&memoryMark, mark, 0) {
+			raiseLine(LineMemory)
+		}
 		return 0
 	}
 }

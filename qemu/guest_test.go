@@ -339,7 +339,8 @@ func shape(output string) (words []string) {
 	return words
 }
 
-// TestSuites runs the test packages below guest in guests, by goshawk test.
+// TestSuites runs the test packages below guest in guests, by goshawk test; files also on an ext4 file
+// system, which is IMAGE.
 func TestSuites(t *testing.T) {
 	dir, err := scratch()
 	require.NoError(t, err)
@@ -351,11 +352,20 @@ func TestSuites(t *testing.T) {
 		flags []string
 	}{
 		{"rt", []string{"-cpus=1"}}, {"rt", []string{"-cpus=2"}}, {"rt", []string{"-cpus=4", "-machine=q35"}},
-		{"osfile", []string{"-cpus=2"}}, {"proc", []string{"-cpus=1"}}, {"proc", []string{"-cpus=2"}},
+		{"osfile", []string{"-cpus=2"}}, {"osfile", []string{"-cpus=2", "-disk=IMAGE:/data", "-env=TMPDIR=/data"}}, {"proc", []string{"-cpus=1"}}, {"proc", []string{"-cpus=2"}},
 		{"sock", []string{"-cpus=1"}}, {"sock", []string{"-cpus=2"}},
 	} {
 		t.Run(suite.pkg+strings.Join(suite.flags, ""), func(t *testing.T) {
 			args := append([]string{"test", "-count=1", "-v", "-timeout=5m"}, suite.flags...)
+			for i, a := range args {
+				if !strings.Contains(a, "IMAGE") {
+					continue
+				}
+				image := filepath.Join(t.TempDir(), "disk.img")
+				e2fs(t, "mke2fs", "-q", "-t", "ext4", image, "256M")
+				defer e2fs(t, "e2fsck", "-fn", image)
+				args[i] = strings.ReplaceAll(a, "IMAGE", image)
+			}
 			cmd := exec.CommandContext(t.Context(), command, append(args, "./guest/"+suite.pkg)...)
 			out, err := cmd.CombinedOutput()
 			t.Logf("%s", out)

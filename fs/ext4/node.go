@@ -3,6 +3,7 @@ package ext4
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 	"weak"
@@ -38,6 +39,9 @@ type node struct {
 	// Guarded by FS.superMu: neighbours in the list of orphans.
 	orphan                 bool
 	prevOrphan, nextOrphan *node
+
+	// seen says that the access time is behind all changes since the file was opened last.
+	seen atomic.Bool
 
 	mu   sync.RWMutex
 	raw  disk.Inode
@@ -341,8 +345,14 @@ func (n *node) setTime(seconds, extra *uint32, t syscall.Timespec) {
 }
 
 func (n *node) setAtime(t syscall.Timespec) { n.setTime(&n.raw.I_atime, &n.raw.I_atime_extra, t) }
-func (n *node) setMtime(t syscall.Timespec) { n.setTime(&n.raw.I_mtime, &n.raw.I_mtime_extra, t) }
-func (n *node) setCtime(t syscall.Timespec) { n.setTime(&n.raw.I_ctime, &n.raw.I_ctime_extra, t) }
+func (n *node) setMtime(t syscall.Timespec) {
+	n.seen.Store(false)
+	n.setTime(&n.raw.I_mtime, &n.raw.I_mtime_extra, t)
+}
+func (n *node) setCtime(t syscall.Timespec) {
+	n.seen.Store(false)
+	n.setTime(&n.raw.I_ctime, &n.raw.I_ctime_extra, t)
+}
 
 // setOwner sets the owner and the group.
 func (n *node) setOwner(uid, gid uint32) {
@@ -404,9 +414,9 @@ func (n *node) written() {
 }
 
 // accessed sets the access time by the rule of the mount option relatime: if
-// it is not behind the last change, or a day old.
+// it is not behind the last change, or a day old, which is looked at once for each opening.
 func (n *node) accessed() {
-	if n.fs.readOnly.Load() {
+	if n.seen.Load() || n.fs.readOnly.Load() {
 		return
 	}
 	const day = 24 * 60 * 60
@@ -417,6 +427,7 @@ func (n *node) accessed() {
 	if !before(m, a) || !before(c, a) || vfs.Now().Sec-a.Sec >= day {
 		n.touch(n.setAtime)
 	}
+	n.seen.Store(true)
 }
 
 func before(a, b syscall.Timespec) bool { return a.Sec < b.Sec || a.Sec == b.Sec && a.Nsec < b.Nsec }
@@ -461,6 +472,7 @@ func (n *node) Acquire() bool {
 		return false
 	}
 	n.opens++
+	n.seen.Store(false)
 	return true
 }
 

@@ -1,4 +1,4 @@
-//go:build goshawk
+//go:build goshawk && !goshawk_nodisks
 
 package boot
 

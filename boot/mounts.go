@@ -14,7 +14,7 @@ import (
 	"github.com/goshawk-os/goshawk/kernel/nucleus"
 )
 
-// atExit has f run when the program's main returns or calls os.Exit.
+// atExit has f run when the program's main returns or calls os.Exit, and before a panic ends it.
 //
 //go:linkname atExit goshawk.atExit
 func atExit(f func())

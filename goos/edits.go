@@ -68,6 +68,18 @@ var edits = []edit{
 		New:  "TEXT runtime·sigreturn__sigaction(SB),NOSPLIT|NOFRAME,$0\n",
 	},
 	{
+		// A panic that ends the program runs no exit hooks. What the program has written is
+		// still the kernel's, as after the death of a Linux process.
+		File: "runtime/panic.go",
+		Old:  "\t// ran out of deferred calls - old-school panic now\n",
+		New:  "\tif f := goshawkDying; f != nil {\n\t\tgoshawkDying = nil\n\t\tf()\n\t}\n\t// ran out of deferred calls - old-school panic now\n",
+	},
+	{
+		File: "runtime/panic.go",
+		Old:  "// Print all currently active panics. Used when crashing.\n",
+		New:  "// goshawkDying is called by the goroutine whose panic nobody recovers (goshawkAtExit).\nvar goshawkDying func()\n\n// Print all currently active panics. Used when crashing.\n",
+	},
+	{
 		// Goroutines of the kernel are no more the program's than those of the
 		// runtime: neither counted, nor shown in traces, nor waited for.
 		File: "runtime/traceback.go",

@@ -141,7 +141,11 @@ func goshawk_symbol(pc uintptr) (name, file string, line int) {
 	return funcname(f), file, int(n)
 }
 
-// goshawkAtExit has f run when main.main returns or os.Exit is called, whatever the status. f may wait.
+// goshawkAtExit has f run when main.main returns, when os.Exit is called, whatever the status, and
+// before a panic ends the program. f may wait, and may be called more than once.
 //
 //go:linkname goshawkAtExit goshawk.atExit
-func goshawkAtExit(f func()) { exithook.Add(exithook.Hook{F: f, RunOnFailure: true}) }
+func goshawkAtExit(f func()) {
+	goshawkDying = f
+	exithook.Add(exithook.Hook{F: f, RunOnFailure: true})
+}

@@ -10,8 +10,8 @@ import (
 	"github.com/goshawk-os/goshawk/fs/ext4/jbd2"
 )
 
-// An index (directory.rst, "Hash Tree Directories") is a tree of at most four levels, whose
-// leaves are blocks with names. An entry of it says in which block the names are
+// An index (directory.rst, "Hash Tree Directories") is a tree of at most three levels above its leaves, which
+// are blocks with names. An entry of it says in which block the names are
 // whose hash is not below its own, up to the next. The hash has its lowest bit set when names with
 // the same hash are also at the end of the block before.
 
@@ -396,7 +396,7 @@ func (d *directory) splitLeaf(h *jbd2.Handle, up *frame, leaf *jbd2.Buffer, s *h
 	return nil
 }
 
-// newIndexBlock makes a new block one of the index, which has no entries yet.
+// newIndexBlock appends a block for entries of the index, whose count the caller sets.
 func (d *directory) newIndexBlock(h *jbd2.Handle) (frame, error) {
 	b, at, err := d.grow(h)
 	if err != nil {

@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"math"
+	"strconv"
 	"syscall"
 
 	"github.com/goshawk-os/goshawk/fs/ext4/crc32c"
@@ -206,7 +207,8 @@ func (fs *FS) recoverOrphans() error {
 		}
 	}
 	if deleted+cut > 0 {
-		fs.say("files", uint64(deleted+cut), "had been deleted or truncated before a crash; that is now done")
+		fs.log("ext4: " + strconv.Itoa(deleted) + " files that were deleted and still open before a crash are gone, " +
+			strconv.Itoa(cut) + " are truncated now")
 	}
 	return fs.clearOrphanFile()
 }
@@ -323,7 +325,9 @@ func (fs *FS) clearOrphanFile() error {
 				return err
 			}
 			*ino = 0
-			*disk.At[uint32](b.Data, (fs.size-8)/4*4+4) = orphanSum(file, b)
+			if fs.csum {
+				*disk.At[uint32](b.Data, (fs.size-8)/4*4+4) = orphanSum(file, b)
+			}
 			return nil
 		})
 	})

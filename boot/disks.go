@@ -26,8 +26,19 @@ type disk struct {
 	err    error // why there is no device
 }
 
-// findDisks finds the machine's disks, once, and gives each a queue for each CPU.
-var findDisks = sync.OnceValue(func() (found []disk) {
+var disks struct {
+	once  sync.Once
+	found []disk
+}
+
+// findDisks finds the machine's disks, once, and gives each a queue for each CPU. It is called before
+// this package is initialised when a program's package that comes earlier opens a file.
+func findDisks() []disk {
+	disks.once.Do(func() { disks.found = openDisks() })
+	return disks.found
+}
+
+func openDisks() (found []disk) {
 	for i, t := range devices.Disks(warn) {
 		if i == maxDisks {
 			warn("only 26 disks have names, the others are not used")
@@ -40,7 +51,7 @@ var findDisks = sync.OnceValue(func() (found []disk) {
 		found = append(found, d)
 	}
 	return found
-})
+}
 
 // addDisks makes /dev/vda, /dev/vdb, ...
 func addDisks(dev *devfs.FS) {

@@ -39,12 +39,12 @@ func mountDisks(space *vfs.Namespace, options []string) error {
 }
 
 func (m diskMount) mount(space *vfs.Namespace, pages *pagecache.Cache) error {
-	disks := findDisks()
-	i := slices.IndexFunc(disks, func(d disk) bool { return d.name == m.disk })
+	found := findDisks()
+	i := slices.IndexFunc(found, func(d disk) bool { return d.name == m.disk })
 	if i < 0 {
 		return errors.New("the machine has no such disk")
 	}
-	d := disks[i]
+	d := found[i]
 	if d.err != nil {
 		return d.err
 	}

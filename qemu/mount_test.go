@@ -47,7 +47,7 @@ func TestMount(t *testing.T) {
 				e2fs(t, "mke2fs", "-q", "-t", "ext4", "-d", tree, file, "64M")
 				r := qemu.Run(t, image, qemu.On(kind), qemu.CPUs(cpus), qemu.Disks(qemu.Disk{File: file, Mount: "/data", ReadOnly: true}), qemu.Args("read"))
 				require.NoError(t, r.Err)
-				assert.Equal(t, "/dev/vda /data ext4 ro,relatime 0 0\nhello\ntrue\n", lines(r))
+				assert.Equal(t, "/dev/vda /data ext4 ro,relatime 0 0\nhello\nhello\ntrue\n", lines(r))
 
 				r = qemu.Run(t, image, qemu.On(kind), qemu.CPUs(cpus), qemu.Disks(qemu.Disk{File: file, Mount: "/data"}), qemu.Args("write"))
 				require.NoError(t, r.Err)

@@ -104,8 +104,13 @@ type FS struct {
 	stale                   map[*node]struct{}
 }
 
+// mountError is an error that exists before packages are initialised, when a guest may already mount.
+type mountError string
+
+func (e mountError) Error() string { return string(e) }
+
 // ErrNone is the error of Mount for a device without a file system of this kind.
-var ErrNone = errors.New("ext4: no ext4 file system is on the device")
+const ErrNone = mountError("ext4: no ext4 file system is on the device")
 
 // Mount opens the file system on a device. The error says what is wrong: no
 // ext4, damage, a feature that is not supported, or what the device answered.

@@ -11,9 +11,15 @@ const polynomial = 0x82f63b78
 
 // tables are those of the slicing-by-8 algorithm: tables[k][b] is the effect
 // of the byte b when k more bytes follow it. They are made when first used:
-// a program that mounts no such file system does not pay for them.
-var tables = sync.OnceValue(func() *[8][256]uint32 {
-	var t [8][256]uint32
+// a program that mounts no such file system does not pay for them, and a mount may come before the
+// initialisation of packages.
+var (
+	tables [8][256]uint32
+	once   sync.Once
+)
+
+func makeTables() {
+	t := &tables
 	for i := range t[0] {
 		crc := uint32(i)
 		for range 8 {
@@ -26,13 +32,13 @@ var tables = sync.OnceValue(func() *[8][256]uint32 {
 			t[k][i] = t[k-1][i]>>8 ^ t[0][byte(t[k-1][i])]
 		}
 	}
-	return &t
-})
+}
 
 // Update returns the checksum of the bytes that seed stands for followed by p.
 // A checksum of ext4 starts with the seed 0xffffffff.
 func Update(seed uint32, p []byte) uint32 {
-	t := tables()
+	once.Do(makeTables)
+	t := &tables
 	crc := seed
 	for len(p) >= 8 {
 		lo := crc ^ (uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16 | uint32(p[3])<<24)

@@ -1,7 +1,6 @@
 package jbd2
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +45,12 @@ func (a *Area) length() uint64 {
 }
 
 // ErrFeature is what Load's errors for features that are not understood wrap.
-var ErrFeature = errors.New("jbd2: the journal has features that are not supported")
+const ErrFeature = logError("jbd2: the journal has features that are not supported")
+
+// logError is an error that exists before packages are initialised, when a guest may already mount.
+type logError string
+
+func (e logError) Error() string { return string(e) }
 
 type featureError struct{ names string }
 

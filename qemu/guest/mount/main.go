@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/goshawk-os/goshawk/qemu/guest/mount/early"
 )
 
 func check(err error) {
@@ -33,7 +35,7 @@ func main() {
 	case "read":
 		b, err := os.ReadFile("/data/hello")
 		check(err)
-		fmt.Printf("%s", b)
+		fmt.Printf("%s%s", early.Hello, b)
 		err = os.WriteFile("/data/new", nil, 0o600)
 		fmt.Println(errors.Is(err, syscall.EROFS))
 	case "write":
